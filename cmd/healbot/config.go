@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healing-bot/healbot/compose"
+)
+
+func (c *cli) configCommand() *cobra.Command {
+	var format string
+	var services, quiet, secrets bool
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check the file and print it as healbot reads it",
+		Args:  noArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&format, "format", "yaml", "yaml or json")
+	f.BoolVar(&services, "services", false, "print the names of the services only")
+	f.BoolVarP(&quiet, "quiet", "q", false, "only check")
+	f.BoolVar(&secrets, "show-secrets", false, "print values that look like secrets too")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		src, err := c.source()
+		if err != nil {
+			return err
+		}
+		p, err := compose.Load(cmd.Context(), options(src))
+		if err != nil {
+			return err
+		}
+		for _, w := range p.Warnings {
+			c.warn("%s", w)
+		}
+		switch {
+		case quiet:
+			return nil
+		case services:
+			for _, s := range p.Services {
+				fmt.Fprintln(c.out, s.Name)
+			}
+			return nil
+		}
+		text, err := p.Config(secrets, format)
+		if err != nil {
+			return err
+		}
+		_, err = c.out.Write(text)
+		return err
+	}
+	return cmd
+}
+
+// version is set by the linker for a release.
+var version = ""
+
+func (c *cli) versionCommand() *cobra.Command {
+	var short bool
+	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs}
+	cmd.Flags().BoolVar(&short, "short", false, "only the number")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		v := version
+		if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+			v = info.Main.Version
+		}
+		if v == "" {
+			v = "(devel)"
+		}
+		if short {
+			fmt.Fprintln(c.out, v)
+			return nil
+		}
+		fmt.Fprintf(c.out, "healbot %s, %s %s/%s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+func (c *cli) startCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "start [SERVICE...]",
+		Short: "Start services that rest",
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return c.ask(cmd.Context(), service.Command{Verb: service.VerbStart, Services: args})
+	}
+	return cmd
+}
+
+func (c *cli) stopCommand() *cobra.Command {
+	return c.endingCommand("stop", "Stop services; the supervisor stays", service.VerbStop)
+}
+
+func (c *cli) restartCommand() *cobra.Command {
+	return c.endingCommand("restart", "Restart services, from the file as it is now", service.VerbRestart)
+}
+
+// endingCommand makes a command with the flag for another grace period.
+func (c *cli) endingCommand(name, short string, verb service.Verb) *cobra.Command {
+	var seconds int
+	cmd := &cobra.Command{Use: name + " [SERVICE...]", Short: short}
+	cmd.Flags().IntVarP(&seconds, "timeout", "t", 10, "seconds between the stop signal and SIGKILL, instead of the file's")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		want := service.Command{Verb: verb, Services: args, NoDeps: true}
+		if cmd.Flags().Changed("timeout") {
+			grace := time.Duration(max(seconds, 0)) * time.Second
+			want.Grace = &grace
+		}
+		return c.ask(cmd.Context(), want)
+	}
+	return cmd
+}
+
+func (c *cli) killCommand() *cobra.Command {
+	var signal string
+	cmd := &cobra.Command{Use: "kill [SERVICE...]", Short: "Kill services, or send them another signal"}
+	cmd.Flags().StringVarP(&signal, "signal", "s", "SIGKILL", "signal to send; SIGKILL also keeps the service stopped")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return c.ask(cmd.Context(), service.Command{Verb: service.VerbKill, Services: args, Signal: signal})
+	}
+	return cmd
+}
+
+// ask lets the supervisor carry out a command while people watch. A project that
+// nobody supervises gets a supervisor: services may have outlived the last one.
+func (c *cli) ask(ctx context.Context, want service.Command) error {
+	dir, err := c.projectDirectory()
+	if err != nil {
+		return err
+	}
+	src, err := c.source()
+	if err != nil {
+		return err
+	}
+	if r, ok := recall(dir); ok {
+		src = r.Source
+	}
+	client, err := c.reach(ctx, dir, src)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	report, err := c.watch(ctx, client, want)
+	if err != nil {
+		return err
+	}
+	return failures(report.Statuses, want)
+}
+
+// failures is the error of a start or restart that left a service down.
+func failures(all []service.Status, want service.Command) error {
+	if want.Verb != service.VerbStart && want.Verb != service.VerbRestart && want.Verb != service.VerbUp {
+		return nil
+	}
+	for _, s := range all {
+		if s.State == service.Failed && meant(s, want.Services) {
+			return &exitError{exitFailed, fmt.Errorf("%s failed: %s", s.Name, s.Reason)}
+		}
+	}
+	return nil
+}

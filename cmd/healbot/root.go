@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healing-bot/healbot/compose"
+	"github.com/healing-bot/healbot/runner"
+	"github.com/healing-bot/healbot/service"
+)
+
+// A cli is what every command has: the global flags, and where to write.
+type cli struct {
+	out, err io.Writer
+
+	files, profiles, envFiles []string
+	project, projectDir       string
+	ansi                      string
+	debug                     bool
+}
+
+func rootCommand(out, errOut io.Writer) *cobra.Command {
+	c := &cli{out: out, err: errOut}
+	root := &cobra.Command{
+		Use:   "healbot",
+		Short: "Run native processes and containers from one file, and heal them",
+		Long: `healbot reads healbot-compose.yml, starts its services in dependency order, native
+processes and containers alike, watches their health, and restarts what fails.`,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:    true,
+		SilenceUsage:     true,
+		TraverseChildren: true,
+	}
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := usageError("%q is not a healbot command", args[0])
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return hinted{err, "did you mean " + near[0] + "?"}
+		}
+		return hinted{err, "healbot --help lists the commands"}
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetOut(out)
+	root.SetErr(errOut)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	f := root.Flags()
+	f.StringArrayVarP(&c.files, "file", "f", nil, "Compose file; may be given several times")
+	f.StringVarP(&c.project, "project-name", "p", "", "project name")
+	f.StringArrayVar(&c.profiles, "profile", nil, "profile to enable; may be given several times")
+	f.StringArrayVar(&c.envFiles, "env-file", nil, "environment file instead of .env")
+	f.StringVar(&c.projectDir, "project-directory", "", "project directory instead of the file's")
+	f.StringVar(&c.ansi, "ansi", "auto", "colours: never, always or auto")
+	f.BoolVar(&c.debug, "debug", os.Getenv("DEBUG") == "1", "say more (also DEBUG=1)")
+	root.AddCommand(
+		c.upCommand(), c.downCommand(), c.psCommand(), c.logsCommand(),
+		c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
+		c.configCommand(), c.versionCommand(), c.superviseCommand(),
+	)
+	return root
+}
+
+// source is what the flags say about where the project is read from.
+func (c *cli) source() (service.Source, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return service.Source{}, fmt.Errorf("cannot tell the current directory: %w", err)
+	}
+	return service.Source{
+		Dir: dir, ProjectDir: c.projectDir, Files: c.files, Name: c.project,
+		Profiles: c.profiles, EnvFiles: c.envFiles, Environ: os.Environ(),
+	}, nil
+}
+
+// projectDirectory finds the directory of the project that is meant: where its file
+// is, or, when there is no file any more, where an earlier `up` kept its state.
+func (c *cli) projectDirectory() (string, error) {
+	src, err := c.source()
+	if err != nil {
+		return "", err
+	}
+	dir, err := compose.Locate(options(src))
+	if err == nil {
+		return dir, nil
+	}
+	if len(c.files) == 0 && c.projectDir == "" {
+		if at, ok := stateAbove(src.Dir); ok {
+			return at, nil
+		}
+	}
+	return "", err
+}
+
+func stateAbove(dir string) (string, bool) {
+	for ; ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(runner.StateDir(dir)); err == nil && info.IsDir() {
+			return dir, true
+		}
+		if dir == filepath.Dir(dir) {
+			return "", false
+		}
+	}
+}
+
+// warn tells people something on stderr that is no error.
+func (c *cli) warn(format string, args ...any) {
+	fmt.Fprintf(c.err, "healbot: "+format+"\n", args...)
+}

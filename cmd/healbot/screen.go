@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/charmbracelet/x/ansi"
+	"golang.org/x/term"
+
+	"github.com/healing-bot/healbot/docker"
+	"github.com/healing-bot/healbot/native"
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// A palette colours text, or leaves it as it is.
+type palette bool
+
+func (p palette) paint(sgr, text string) string {
+	if !p || sgr == "" {
+		return text
+	}
+	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+}
+
+// The colours of states, as SGR parameters.
+var stateColours = map[service.State]string{
+	service.Running:     "32",
+	service.Starting:    "36",
+	service.Pending:     "36",
+	service.Unhealthy:   "33",
+	service.Crashed:     "33",
+	service.Failed:      "31",
+	service.MaxRestarts: "31;1",
+	service.Stopped:     "2",
+	service.Done:        "2",
+}
+
+func (p palette) state(s service.State, text string) string { return p.paint(stateColours[s], text) }
+
+// nameColours are told apart on light and dark grounds.
+var nameColours = []string{"36", "35", "34", "33", "32", "96", "95", "94"}
+
+func (p palette) name(name, text string) string {
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	return p.paint(nameColours[h.Sum32()%uint32(len(nameColours))], text)
+}
+
+// colours decides whether w gets colours: --ansi, NO_COLOR, and whether it is a
+// terminal.
+func (c *cli) colours(w io.Writer) palette {
+	switch {
+	case c.ansi == "always":
+		return true
+	case c.ansi == "never", os.Getenv("NO_COLOR") != "", os.Getenv("TERM") == "dumb":
+		return false
+	}
+	_, tty := terminalWidth(w)
+	return palette(tty)
+}
+
+// terminalWidth is the width of the terminal behind w; tty is false for a pipe or file.
+func terminalWidth(w io.Writer) (columns int, tty bool) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	return columns, err == nil
+}
+
+// A screen shows a project as it goes: a line for each change of state and, between
+// them, the services' output. Lines of different services never mix.
+type screen struct {
+	colour palette
+	width  int // of the column of names
+
+	mu    sync.Mutex // guards what follows
+	out   io.Writer
+	shown map[string]string // what was last said of each replica
+}
+
+func (c *cli) screen(all []service.Status) *screen {
+	s := &screen{colour: c.colours(c.out), out: c.out, shown: map[string]string{}}
+	for _, st := range all {
+		s.width = max(s.width, len(st.Name))
+	}
+	return s
+}
+
+// follow shows changes until there are no more.
+func (s *screen) follow(changes <-chan service.Change) {
+	for c := range changes {
+		s.change(c)
+	}
+}
+
+// change shows a step if it is news: the state, that it is being stopped, or that
+// it is held from outside.
+func (s *screen) change(c service.Change) {
+	st := c.Status
+	text := s.words(c)
+	key := fmt.Sprint(st.State, st.Stopping, st.Held > 0, st.RestartsTotal, st.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text == "" || s.shown[st.Name] == key {
+		return
+	}
+	s.shown[st.Name] = key
+	s.line(st.Name, s.colour.state(st.State, "●")+" "+text)
+}
+
+// words says what a change is about; "" if it is not worth a line.
+func (s *screen) words(c service.Change) string {
+	st := c.Status
+	state := string(st.State)
+	reason := ansi.Strip(st.Reason)
+	switch {
+	case c.Gone:
+		return "removed"
+	case st.Stopping && st.State != service.Unhealthy:
+		state = "stopping"
+		reason = strings.TrimPrefix(strings.TrimPrefix(reason, "stopping"), ", ")
+	case st.State == service.Pending && (reason == "" || reason == "starting" || c.From == service.Crashed || c.From == service.Unhealthy) && st.Held == 0:
+		return ""
+	case st.State == service.Starting:
+		reason = ""
+	case st.State == service.Running && c.From == service.Starting && st.StartedAt != nil:
+		healthy := "healthy after " + policy.Age(st.Since.Sub(*st.StartedAt))
+		reason = strings.TrimSuffix(healthy+"; "+reason, "; ")
+	}
+	text := s.colour.state(st.State, state)
+	if reason != "" {
+		text += "  " + s.colour.paint("2", reason)
+	}
+	return text
+}
+
+// output shows a line that a service wrote.
+func (s *screen) output(name string, line []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line(name, s.colour.paint("2", "│")+" "+printable(line))
+}
+
+// line writes one line; the caller holds mu.
+func (s *screen) line(name, text string) error {
+	s.width = max(s.width, len(name))
+	_, err := fmt.Fprintf(s.out, "%s %s\n", s.colour.name(name, fmt.Sprintf("%-*s", s.width, name)), text)
+	return err
+}
+
+// say tells something about the whole project.
+func (s *screen) say(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintln(s.out, s.colour.paint("1", "healbot: "+text))
+}
+
+func (s *screen) notes(notes []string) {
+	for _, n := range notes {
+		s.say(n)
+	}
+}
+
+// printable takes the sting out of control sequences: what a service writes must not
+// move the cursor or change the terminal's settings.
+func printable(line []byte) string {
+	text := ansi.Strip(string(line))
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// logs follows the output of all services from now on, until ctx ends.
+func (s *screen) logs(ctx context.Context, all []service.Status, containers *docker.Backend) {
+	var following sync.WaitGroup
+	for _, st := range all {
+		o := service.LogOptions{Tail: 0, Follow: true}
+		following.Go(func() { showLogs(ctx, st, containers, o, func(line []byte) error { return s.output(st.Name, line) }) })
+	}
+	following.Wait()
+}
+
+// showLogs gives the lines of one replica, wherever they are kept.
+func showLogs(ctx context.Context, st service.Status, containers *docker.Backend, o service.LogOptions, emit func([]byte) error) error {
+	switch {
+	case st.Kind == service.Native && st.LogPath == "":
+		return nil
+	case st.Kind == service.Native:
+		return native.Logs(ctx, st.LogPath, o, emit)
+	case containers == nil:
+		return nil
+	}
+	return containers.Logs(ctx, containers.Project(), keyOf(st), o, func(line []byte) { emit(line) })
+}
+
+// plain shows a line without the name of its service.
+func (s *screen) plain(line []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := fmt.Fprintln(s.out, printable(line))
+	return err
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/healing-bot/healbot/compose"
+	"github.com/healing-bot/healbot/control"
+	"github.com/healing-bot/healbot/docker"
+	"github.com/healing-bot/healbot/native"
+	"github.com/healing-bot/healbot/runner"
+	"github.com/healing-bot/healbot/service"
+)
+
+// keeperCommand is the hidden command that runs a project's keeper.
+const keeperCommand = "keeper"
+
+func options(s service.Source) compose.Options {
+	return compose.Options{
+		Dir: s.Dir, ProjectDir: s.ProjectDir, Files: s.Files, Name: s.Name,
+		Profiles: s.Profiles, EnvFiles: s.EnvFiles, Environ: s.Environ,
+		Supported: docker.Supported(),
+	}
+}
+
+// load reads a project and says what is odd about it.
+func load(ctx context.Context, s service.Source, warn func(string, ...any)) (runner.Project, error) {
+	p, err := compose.Load(ctx, options(s))
+	if err != nil {
+		return runner.Project{}, err
+	}
+	for _, w := range p.Warnings {
+		warn("%s", w)
+	}
+	return runner.Project{Name: p.Name, Dir: p.Dir, Services: p.Services, Policies: p.Policies}, nil
+}
+
+// A supervisor is a Runner that knows the file it came from. It implements
+// control.Supervisor.
+type supervisor struct {
+	runner *runner.Runner
+	dir    string
+
+	mu     sync.Mutex // guards what follows; held while a file is being applied
+	source service.Source
+	first  bool // no file has been applied yet
+}
+
+var _ control.Supervisor = (*supervisor)(nil)
+
+// Status implements control.Supervisor.
+func (s *supervisor) Status(context.Context) ([]service.Status, error) {
+	return s.runner.Statuses(), nil
+}
+
+// Changes implements control.Supervisor.
+func (s *supervisor) Changes(ctx context.Context) (<-chan service.Change, error) {
+	return s.runner.Changes(ctx), nil
+}
+
+// Do implements control.Supervisor.
+func (s *supervisor) Do(ctx context.Context, c service.Command) (service.Report, error) {
+	switch c.Verb {
+	case service.VerbUp, service.VerbRestart:
+		return s.apply(ctx, c)
+	}
+	return s.runner.Do(ctx, c)
+}
+
+// apply reads the file anew, which must succeed before anything changes.
+func (s *supervisor) apply(ctx context.Context, c service.Command) (service.Report, error) {
+	s.mu.Lock()
+	source := s.source
+	if c.Source != nil {
+		source = *c.Source
+	}
+	var warnings []string
+	project, err := load(ctx, source, func(format string, args ...any) {
+		warnings = append(warnings, fmt.Sprintf(format, args...))
+	})
+	if err == nil && project.Dir != s.dir {
+		err = fmt.Errorf("the file is of another directory, %s, than the project's, %s", project.Dir, s.dir)
+	}
+	if err == nil && c.Source != nil {
+		err = remember(s.dir, remembered{source, project.Name})
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return service.Report{}, err
+	}
+	s.source = source
+	plan := runner.Plan{
+		Project: project, Names: c.Services, NoDeps: c.NoDeps, Orphans: c.Orphans,
+		Recreate: c.Recreate, Restart: c.Verb == service.VerbRestart, Grace: c.Grace,
+		Adopting: s.first && c.Verb == service.VerbUp,
+	}
+	s.first = s.first && c.Verb != service.VerbUp
+	s.mu.Unlock()
+	report, err := s.runner.Apply(ctx, plan)
+	report.Notes = append(warnings, report.Notes...)
+	return report, err
+}
+
+// remembered is the Source of the latest up, for later commands.
+type remembered struct {
+	Source  service.Source `json:"source"`
+	Project string         `json:"project"`
+}
+
+func rememberedPath(dir string) string { return filepath.Join(runner.StateDir(dir), "source.json") }
+
+func remember(dir string, r remembered) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(rememberedPath(dir), data, 0o600)
+}
+
+func recall(dir string) (r remembered, ok bool) {
+	data, err := os.ReadFile(rememberedPath(dir))
+	return r, err == nil && json.Unmarshal(data, &r) == nil
+}
+
+// A held supervisor is one whose lock, socket and backends are in place.
+type held struct {
+	*supervisor
+	lock   *control.Lock
+	server *control.Server
+	docker *docker.Backend // nil if the project has no containers
+	native *native.Backend
+}
+
+// prepare takes the lock of a project and makes its supervisor, without running it.
+func prepare(ctx context.Context, p runner.Project, src service.Source, idle bool, log *slog.Logger) (h *held, warnings []string, err error) {
+	state := runner.StateDir(p.Dir)
+	lock, err := control.Acquire(state)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lock.Release())
+		}
+	}()
+	h = &held{lock: lock}
+	backends, err := h.backends(p, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, warnings, err := runner.New(p, runner.Config{Backends: backends, Log: log, EndWhenIdle: idle})
+	if err != nil {
+		return nil, nil, err
+	}
+	h.supervisor = &supervisor{runner: r, dir: p.Dir, source: src, first: true}
+	h.server, err = control.Serve(context.WithoutCancel(ctx), state, h.supervisor)
+	return h, warnings, err
+}
+
+// backends makes those of the kinds in use. Both worlds are in use when the project
+// has a service of them, or had one that may still run.
+func (h *held) backends(p runner.Project, log *slog.Logger) (map[service.Kind]runner.Backend, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find healbot's own program: %w", err)
+	}
+	h.native = native.New(p.Dir, []string{self, keeperCommand})
+	backends := map[service.Kind]runner.Backend{service.Native: runner.Of(h.native)}
+	if usesContainers(p) {
+		h.docker = docker.New(docker.Options{Project: p.Name, Logger: log})
+		backends[service.Container] = runner.Of(h.docker)
+	}
+	return backends, nil
+}
+
+func usesContainers(p runner.Project) bool {
+	isContainer := func(k service.Kind) bool { return k == service.Container }
+	for _, svc := range p.Services {
+		if isContainer(svc.Kind) {
+			return true
+		}
+	}
+	last, err := lastStatuses(p.Dir)
+	return err == nil && slices.ContainsFunc(last, func(s service.Status) bool { return isContainer(s.Kind) })
+}
+
+// run supervises until the end, and lets go of all that prepare took.
+func (h *held) run(ctx context.Context) error {
+	err := h.runner.Run(ctx)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err = errors.Join(err, h.server.Close(closing))
+	h.native.Close()
+	if h.docker != nil {
+		err = errors.Join(err, h.docker.Close())
+	}
+	return errors.Join(err, h.lock.Release())
+}
+
+// lastStatuses reads what the status file says.
+func lastStatuses(dir string) ([]service.Status, error) {
+	data, err := os.ReadFile(runner.StatusPath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]service.Status{}
+	if err := json.Unmarshal(data, &byName); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", runner.StatusPath(dir), err)
+	}
+	all := make([]service.Status, 0, len(byName))
+	for _, s := range byName {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, byNameOf)
+	return all, nil
+}

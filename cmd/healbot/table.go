@@ -1,0 +1,218 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/docker/go-units"
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// A column of the table. On a terminal that is too narrow for all, those with the
+// highest drop go first; 0 stays.
+type column struct {
+	head string
+	drop int
+	cell func(s service.Status, f figure, colour palette) string
+}
+
+// columns are those of the contract, in its order. Reason comes last and takes the
+// space that is left.
+var columns = []column{
+	{"SERVICE", 0, func(s service.Status, _ figure, p palette) string { return p.name(s.Name, s.Name) }},
+	{"KIND", 3, func(s service.Status, _ figure, _ palette) string { return string(s.Kind) }},
+	{"STATE", 0, func(s service.Status, _ figure, p palette) string { return p.state(s.State, string(s.State)) }},
+	{"HEALTH", 1, func(s service.Status, _ figure, _ palette) string { return dash(s.Health) }},
+	{"PID/ID", 0, func(s service.Status, _ figure, _ palette) string { return pidOrID(s) }},
+	{"PORTS", 2, func(s service.Status, _ figure, _ palette) string { return shortPorts(s) }},
+	{"RESTARTS", 0, func(s service.Status, _ figure, _ palette) string { return restarts(s) }},
+	{"UPTIME", 0, func(s service.Status, _ figure, _ palette) string { return dash(uptime(s)) }},
+	{"CPU", 5, func(_ service.Status, f figure, _ palette) string { return f.cpuText() }},
+	{"MEM", 4, func(_ service.Status, f figure, _ palette) string { return f.memoryText() }},
+	{"REASON", 0, func(s service.Status, _ figure, _ palette) string { return printable([]byte(s.Reason)) }},
+}
+
+// reasonWidth is how much of the reason a narrow table shows before it drops
+// columns instead.
+const reasonWidth = 24
+
+func (c *cli) table(all []service.Status, figures map[string]figure) error {
+	colour := c.colours(c.out)
+	width, tty := terminalWidth(c.out)
+	shown := columns
+	for drop := 5; tty && drop > 0 && tableWidth(shown, all, figures) > width; drop-- {
+		shown = without(shown, drop)
+	}
+	var heads []string
+	for _, col := range shown {
+		heads = append(heads, col.head)
+	}
+	rows := make([][]string, 0, len(all))
+	for _, s := range all {
+		rows = append(rows, cells(shown, s, figures[s.Name], colour))
+	}
+	if tty {
+		cutLastColumn(heads, rows, width)
+	}
+	return c.render(heads, rows)
+}
+
+func cells(shown []column, s service.Status, f figure, colour palette) (row []string) {
+	for _, col := range shown {
+		row = append(row, col.cell(s, f, colour))
+	}
+	return row
+}
+
+func without(shown []column, drop int) (left []column) {
+	for _, col := range shown {
+		if col.drop != drop {
+			left = append(left, col)
+		}
+	}
+	return left
+}
+
+// tableWidth is the width of a table with reasonWidth for the reasons.
+func tableWidth(shown []column, all []service.Status, figures map[string]figure) int {
+	total := 0
+	for i, col := range shown {
+		widest := len(col.head)
+		for _, s := range all {
+			widest = max(widest, ansi.StringWidth(col.cell(s, figures[s.Name], false)))
+		}
+		if i == len(shown)-1 {
+			widest = min(widest, reasonWidth)
+		}
+		total += widest + gap
+	}
+	return total - gap
+}
+
+const gap = 2 // between two columns
+
+// cutLastColumn makes the rows fit by cutting their last cell.
+func cutLastColumn(heads []string, rows [][]string, width int) {
+	last := len(heads) - 1
+	used := 0
+	for i := range last {
+		widest := len(heads[i])
+		for _, row := range rows {
+			widest = max(widest, ansi.StringWidth(row[i]))
+		}
+		used += widest + gap
+	}
+	for _, row := range rows {
+		row[last] = ansi.Truncate(row[last], max(width-used, 1), "…")
+	}
+}
+
+// render prints a table without lines.
+func (c *cli) render(heads []string, rows [][]string) error {
+	var text strings.Builder
+	t := tablewriter.NewTable(&text,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone,
+			Settings: tw.Settings{
+				Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off, ShowHeader: tw.Off},
+				Lines:      tw.LinesNone,
+			},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithHeaderAlignment(tw.AlignLeft),
+		tablewriter.WithRowAlignment(tw.AlignLeft),
+		tablewriter.WithPadding(tw.Padding{Right: strings.Repeat(" ", gap)}),
+	)
+	t.Header(heads)
+	if err := t.Bulk(rows); err != nil {
+		return err
+	}
+	if err := t.Render(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(c.out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func pidOrID(s service.Status) string {
+	switch {
+	case s.Kind == service.Container && s.ID != "":
+		return s.ID[:min(len(s.ID), 12)]
+	case s.PID > 0:
+		return fmt.Sprint(s.PID)
+	}
+	return "-"
+}
+
+// shortPorts gives ports as briefly as they can be told apart.
+func shortPorts(s service.Status) string {
+	var all []string
+	for _, p := range s.Ports {
+		text := fmt.Sprint(p.Target)
+		if p.Published != 0 && p.Published != p.Target {
+			text = fmt.Sprintf("%d->%d", p.Published, p.Target)
+		}
+		if p.Protocol != "tcp" {
+			text += "/" + p.Protocol
+		}
+		all = append(all, text)
+	}
+	return dash(strings.Join(all, ","))
+}
+
+func restarts(s service.Status) string {
+	if s.MaxRestarts == 0 {
+		return fmt.Sprint(s.Restarts)
+	}
+	return fmt.Sprintf("%d/%d", s.Restarts, s.MaxRestarts)
+}
+
+func uptime(s service.Status) string {
+	if s.StartedAt == nil {
+		return ""
+	}
+	return policy.Age(time.Since(*s.StartedAt))
+}
+
+// A figure is what a replica uses of the machine.
+type figure struct {
+	known  bool
+	cpu    float64 // percent of one processor
+	memory int64   // bytes
+}
+
+func (f figure) cpuText() string {
+	if !f.known {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%%", f.cpu)
+}
+
+func (f figure) memoryText() string {
+	if !f.known {
+		return "-"
+	}
+	return units.BytesSize(float64(f.memory))
+}
+
+// usage measures the live replicas.
+func usage(all []service.Status) map[string]figure { return map[string]figure{} }

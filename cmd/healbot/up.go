@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healing-bot/healbot/control"
+	"github.com/healing-bot/healbot/runner"
+	"github.com/healing-bot/healbot/service"
+)
+
+type upOptions struct {
+	detach, wait, orphans, noDeps, recreate bool
+	waitTimeout                             int
+	services                                []string
+}
+
+func (c *cli) upCommand() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up [SERVICE...]",
+		Short: "Start the project, or bring it up to date",
+		Long: `Start the project's services in dependency order, and supervise them: in the
+foreground until Ctrl-C, or with -d in the background. On a project that is
+supervised already, apply the file: only what changed is replaced.`,
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.detach, "detach", "d", false, "supervise in the background; return when every service was started")
+	f.BoolVar(&o.wait, "wait", false, "return when every service is ready, or as soon as one can't be; implies -d")
+	f.IntVar(&o.waitTimeout, "wait-timeout", 0, "seconds to wait at most; then exit with 124")
+	f.BoolVar(&o.orphans, "remove-orphans", false, "end services that the file no longer names")
+	f.BoolVar(&o.noDeps, "no-deps", false, "leave the services that the named ones need alone")
+	f.BoolVar(&o.recreate, "force-recreate", false, "replace also what did not change")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.services = args
+		return c.up(cmd.Context(), o)
+	}
+	return cmd
+}
+
+func (o upOptions) command(src service.Source) service.Command {
+	return service.Command{
+		Verb: service.VerbUp, Services: o.services, Source: &src,
+		Orphans: o.orphans, NoDeps: o.noDeps, Recreate: o.recreate,
+	}
+}
+
+func (c *cli) up(ctx context.Context, o upOptions) error {
+	src, err := c.source()
+	if err != nil {
+		return err
+	}
+	project, err := load(ctx, src, c.warn)
+	if err != nil {
+		return err
+	}
+	if o.detach || o.wait {
+		return c.upDetached(ctx, o, project, src)
+	}
+	h, warnings, err := prepare(ctx, project, src, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		if other := new(control.HeldError); errors.As(err, &other) {
+			return c.attach(ctx, o, project, src, other)
+		}
+		return err
+	}
+	for _, w := range warnings {
+		c.warn("%s", w)
+	}
+	return c.upForeground(ctx, o, h, src)
+}
+
+// upDetached leaves a supervisor in the background.
+func (c *cli) upDetached(ctx context.Context, o upOptions, p runner.Project, src service.Source) error {
+	if o.waitTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(o.waitTimeout)*time.Second, errWaitTimeout)
+		defer cancel()
+	}
+	client, err := c.reach(ctx, p.Dir, src)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	want := o.command(src)
+	report, err := c.watch(ctx, client, want)
+	switch {
+	case context.Cause(ctx) == errWaitTimeout:
+		return timedOut(client, o)
+	case err != nil:
+		return err
+	case o.wait:
+		return c.waitReady(ctx, client, p, o)
+	}
+	return failures(report.Statuses, want)
+}
+
+// upForeground is the supervisor itself. The first signal stops everything in
+// order, the second kills.
+func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, src service.Source) error {
+	scr := c.screen(h.runner.Statuses())
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var shown sync.WaitGroup
+	changes := h.runner.Changes(watching)
+	shown.Go(func() { scr.follow(changes) })
+	shown.Go(func() { scr.logs(watching, h.runner.Statuses(), h.docker) })
+	stopKill := killOnSecond(ctx, scr, h.runner)
+	applied := make(chan error, 1)
+	running, giveUp := context.WithCancel(ctx)
+	go func() {
+		report, err := h.Do(running, o.command(src))
+		scr.notes(report.Notes)
+		if err != nil && ctx.Err() == nil {
+			giveUp()
+		}
+		applied <- err
+	}()
+	err := h.run(running)
+	stopWatching()
+	stopKill()
+	shown.Wait()
+	giveUp()
+	if first := <-applied; first != nil && ctx.Err() == nil && !errors.Is(first, runner.ErrEnded) {
+		return errors.Join(first, err)
+	}
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	return c.verdict(h.runner.Statuses())
+}
+
+// verdict is the outcome of a project that has nothing left to supervise.
+func (c *cli) verdict(all []service.Status) error {
+	for _, s := range all {
+		if s.State == service.Failed || s.State == service.MaxRestarts {
+			return &exitError{exitFailed, fmt.Errorf("nothing is left to supervise: %s", runner.Summary(all))}
+		}
+	}
+	c.warn("nothing is left to supervise: %s", runner.Summary(all))
+	return nil
+}
+
+// killOnSecond waits for the first signal, which ends ctx, and makes a second one
+// kill at once.
+func killOnSecond(ctx context.Context, scr *screen, r *runner.Runner) (stop func()) {
+	signals := make(chan os.Signal, 2)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-done:
+			return
+		}
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+		scr.say("stopping in reverse order; Ctrl-C again kills")
+		select {
+		case <-signals:
+			scr.say("killing")
+			r.Do(context.WithoutCancel(ctx), service.Command{Verb: service.VerbKill})
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+// attach applies the file to a project that somebody else supervises, and shows what
+// happens there.
+func (c *cli) attach(ctx context.Context, o upOptions, p runner.Project, src service.Source, other *control.HeldError) error {
+	client, err := control.Dial(ctx, runner.StateDir(p.Dir))
+	if err != nil {
+		return fmt.Errorf("%w, but it does not answer: %w", other, err)
+	}
+	defer client.Close()
+	c.warn("%v; attached to it, Ctrl-C only detaches", other)
+	all, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	scr := c.screen(all)
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	changes, err := client.Changes(watching)
+	if err != nil {
+		return err
+	}
+	containers := c.containers(p.Dir, all)
+	if containers != nil {
+		defer containers.Close()
+	}
+	var shown sync.WaitGroup
+	ended := make(chan struct{})
+	shown.Go(func() { scr.follow(changes); close(ended) })
+	shown.Go(func() { scr.logs(watching, all, containers) })
+	report, err := client.Do(ctx, o.command(src))
+	scr.notes(report.Notes)
+	if err == nil {
+		<-ended
+	}
+	stop()
+	shown.Wait()
+	if ctx.Err() != nil {
+		c.warn("detached; the project goes on, `healbot down` ends it")
+		return nil
+	}
+	return err
+}

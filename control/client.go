@@ -1,0 +1,139 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+// ErrNone says that nobody supervises the project.
+var ErrNone = errors.New("nothing supervises this project")
+
+// A Client speaks to the supervisor of another process.
+type Client struct{ http *http.Client }
+
+var _ Supervisor = (*Client)(nil)
+
+// Dial finds the supervisor of the project whose private folder is state. The error
+// is ErrNone if there is none.
+func Dial(ctx context.Context, state string) (*Client, error) {
+	c := &Client{&http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, state) },
+	}}}
+	conn, err := dial(ctx, state)
+	if err != nil {
+		return nil, err
+	}
+	return c, conn.Close()
+}
+
+func dial(ctx context.Context, state string) (net.Conn, error) {
+	dir, err := os.Open(state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the supervisor: %w", err)
+	}
+	defer dir.Close()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socketName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, ErrNone
+	case err != nil:
+		return nil, fmt.Errorf("cannot reach the supervisor at %s: %w", filepath.Join(state, socketName), err)
+	}
+	return conn, nil
+}
+
+// Close gives the connections back.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func (c *Client) request(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var data bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&data).Encode(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://healbot"+path, &data)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return nil, fmt.Errorf("the supervisor ended before it answered")
+	case err != nil:
+		return nil, fmt.Errorf("cannot reach the supervisor: %w", err)
+	}
+	return resp, nil
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body any) (answer, error) {
+	var a answer
+	resp, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return a, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		return a, fmt.Errorf("cannot read the supervisor's answer: %w", err)
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}
+
+// Status implements Supervisor.
+func (c *Client) Status(ctx context.Context) ([]service.Status, error) {
+	a, err := c.call(ctx, http.MethodGet, "/v1/status", nil)
+	return a.Statuses, err
+}
+
+// Do implements Supervisor.
+func (c *Client) Do(ctx context.Context, cmd service.Command) (service.Report, error) {
+	a, err := c.call(ctx, http.MethodPost, "/v1/do", cmd)
+	return a.Report, err
+}
+
+// Changes implements Supervisor.
+func (c *Client) Changes(ctx context.Context) (<-chan service.Change, error) {
+	resp, err := c.request(ctx, http.MethodGet, "/v1/changes", nil)
+	if err != nil {
+		return nil, err
+	}
+	changes := make(chan service.Change)
+	go func() {
+		defer close(changes)
+		defer resp.Body.Close()
+		lines := json.NewDecoder(resp.Body)
+		for {
+			var change service.Change
+			if lines.Decode(&change) != nil {
+				return
+			}
+			select {
+			case changes <- change:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return changes, nil
+}

@@ -1,0 +1,142 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// unknown says why it is not known what of a kind runs.
+type unknown struct {
+	why      string
+	refusals int // how often the backend was asked in vain
+}
+
+// How long a backend may take to list what runs, and the pause after it could not.
+const (
+	adoptTimeout = 15 * time.Second
+	adoptPause   = 2 * time.Second
+)
+
+// restore gives the units the state that the last supervisor remembered.
+func (r *Runner) restore(past journal) {
+	for _, u := range r.units {
+		if s, there := past.Units[u.key.String()]; there {
+			u.state, u.seq = s.State, s.Seq
+			r.changed(u, u.state)
+		}
+	}
+	r.past = past
+}
+
+// adopt asks the backend of a kind what already runs, until it answers. Until then
+// the units of that kind wait: a second instance beside a live one would be worse.
+func (r *Runner) adopt(kind service.Kind) {
+	r.unknown[kind] = unknown{why: "looking for what already runs"}
+	backend := r.config.Backends[kind]
+	r.task(func(ctx context.Context) {
+		for {
+			limited, cancel := context.WithTimeout(ctx, adoptTimeout)
+			found, err := backend.Adopt(limited, r.name)
+			cancel()
+			if err == nil {
+				r.post(func() { r.adopted(kind, found) })
+				return
+			}
+			r.post(func() { r.notAdopted(kind, err) })
+			select {
+			case <-time.After(adoptPause):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (r *Runner) notAdopted(kind service.Kind, err error) {
+	r.unknown[kind] = unknown{err.Error(), r.unknown[kind].refusals + 1}
+	if r.unknown[kind].refusals > 2 {
+		return
+	}
+	for _, u := range r.sorted() {
+		if u.svc.Kind == kind {
+			r.changed(u, u.state)
+		}
+	}
+}
+
+// adopted takes over what the backend found, and settles what it did not find.
+func (r *Runner) adopted(kind service.Kind, found []Instance) {
+	delete(r.unknown, kind)
+	known := map[*unit]bool{}
+	for _, inst := range found {
+		u := r.units[inst.About().Key]
+		if u == nil {
+			u = r.addOrphan(kind, inst.About())
+		}
+		known[u] = true
+		r.takeOver(u, inst)
+	}
+	for _, u := range r.sorted() {
+		if u.svc.Kind != kind {
+			continue
+		}
+		if !known[u] && hasInstance(u.state) {
+			exit := service.Unknown(time.Now())
+			exit.Reason = "while no supervisor was there"
+			u.exit = &exit
+			r.apply(u, policy.Exited{Run: u.state.Run, Why: exit.String()})
+		}
+		r.apply(u, policy.Resume{})
+		r.changed(u, u.state)
+	}
+}
+
+func hasInstance(s policy.State) bool {
+	return s.Phase == policy.Live || s.Phase == policy.Ending || s.Phase == policy.Killing
+}
+
+func (r *Runner) takeOver(u *unit, inst Instance) {
+	about := inst.About()
+	run := about.Run
+	if run == 0 {
+		run = u.state.Run
+	}
+	if about.Ended {
+		if hasInstance(u.state) && run == u.state.Run {
+			u.inst = inst
+			exit, err := inst.Wait(r.life)
+			if err == nil {
+				r.ended(u, inst, run, exit)
+			}
+		}
+		return
+	}
+	u.inst = inst
+	r.apply(u, policy.Found{Run: run, Born: about.Started})
+	r.watch(u, inst, run)
+	if about.Hash != u.svc.Hash && !u.orphan {
+		r.apply(u, policy.Restart{Why: "its configuration changed"})
+	}
+}
+
+// addOrphan makes a unit for an instance of a service that the file does not name.
+func (r *Runner) addOrphan(kind service.Kind, about service.Instance) *unit {
+	u := &unit{key: about.Key, orphan: true, svc: service.Service{
+		Name: about.Service, Kind: kind, Project: r.name, Dir: r.dir, Title: about.Service,
+		Replicas: 1, StopSignal: "SIGTERM", Grace: 10 * time.Second, Hash: about.Hash,
+	}}
+	u.policy = policy.Policy{Name: u.key.String(), Grace: u.svc.Grace}
+	r.units[u.key] = u
+	return u
+}
+
+// drop forgets a unit that is no longer part of the project.
+func (r *Runner) drop(u *unit) {
+	if r.units[u.key] == u {
+		delete(r.units, u.key)
+		r.board.drop(u.key.String())
+	}
+}

@@ -1,0 +1,234 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// fakes is a backend in memory, so that time can be faked round the loop. That real
+// backends behave as it does is what the conformance suite of healtest proves.
+type fakes struct {
+	mu      sync.Mutex
+	log     []string // what was asked, in order
+	live    map[service.Key]*fake
+	left    []Instance                      // what Adopt finds
+	refuse  error                           // what Adopt answers instead
+	prepare func(svc service.Service) error // what Prepare does
+	start   func(key service.Key, run int) error
+	removed bool
+}
+
+func newFakes() *fakes { return &fakes{live: map[service.Key]*fake{}} }
+
+func (b *fakes) note(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.log = append(b.log, fmt.Sprintf(format, args...))
+}
+
+// take returns what was asked since the last call.
+func (b *fakes) take() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	log := b.log
+	b.log = nil
+	return log
+}
+
+func (b *fakes) instance(name string) *fake {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.live[service.Key{Service: name, Replica: 1}]
+}
+
+func (b *fakes) Prepare(ctx context.Context, svc service.Service, note func(string)) error {
+	if b.prepare != nil {
+		return b.prepare(svc)
+	}
+	return ctx.Err()
+}
+
+func (b *fakes) Start(_ context.Context, svc service.Service, replica, run int) (Instance, error) {
+	key := service.Key{Service: svc.Name, Replica: replica}
+	if b.start != nil {
+		if err := b.start(key, run); err != nil {
+			return nil, err
+		}
+	}
+	b.note("start %s", key)
+	f := newFake(b, svc, key, run)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.live[key] != nil {
+		panic("two live instances of " + key.String())
+	}
+	b.live[key] = f
+	return f, nil
+}
+
+func (b *fakes) Adopt(context.Context, string) ([]Instance, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.left, b.refuse
+}
+
+func (b *fakes) Remove(context.Context, string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.removed = true
+	return nil
+}
+
+type fake struct {
+	backend  *fakes
+	about    service.Instance
+	ended    chan struct{}
+	once     sync.Once
+	exit     service.Exit
+	stubborn bool // ignores Signal
+	verdicts chan service.Verdict
+}
+
+func newFake(b *fakes, svc service.Service, key service.Key, run int) *fake {
+	return &fake{backend: b, ended: make(chan struct{}), about: service.Instance{
+		Key: key, Run: run, ID: strconv.Itoa(1000 + run), PID: 1000 + run, Hash: svc.Hash, Started: time.Now(),
+	}}
+}
+
+func (f *fake) end(exit service.Exit) {
+	f.once.Do(func() {
+		f.backend.mu.Lock()
+		delete(f.backend.live, f.about.Key)
+		f.backend.mu.Unlock()
+		exit.At = time.Now()
+		f.exit = exit
+		close(f.ended)
+	})
+}
+
+func (f *fake) About() service.Instance        { return f.about }
+func (f *fake) Health() <-chan service.Verdict { return f.verdicts }
+
+func (f *fake) Wait(ctx context.Context) (service.Exit, error) {
+	select {
+	case <-f.ended:
+		return f.exit, nil
+	case <-ctx.Done():
+		return service.Exit{}, ctx.Err()
+	}
+}
+
+func (f *fake) Signal(_ context.Context, sig string) error {
+	f.backend.note("%s %s", sig, f.about.Key)
+	if !f.stubborn {
+		f.end(service.Exit{Code: -1, Signal: sig})
+	}
+	return nil
+}
+
+func (f *fake) Kill(context.Context) error {
+	f.backend.note("kill %s", f.about.Key)
+	f.end(service.Exit{Code: -1, Signal: "SIGKILL"})
+	return nil
+}
+
+// svc declares a service that needs others to be started.
+func svc(name string, needs ...string) service.Service {
+	s := service.Service{Name: name, Kind: service.Native, Title: name, Replicas: 1, StopSignal: "SIGTERM", Hash: "1"}
+	for _, n := range needs {
+		s.Needs = append(s.Needs, service.Need{Service: n, Condition: service.Healthy})
+	}
+	return s
+}
+
+// A scene is a Runner on fakes, inside a synctest bubble.
+type scene struct {
+	*testing.T
+	*Runner
+	backend *fakes
+	project Project
+	ctx     context.Context
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+var always = policy.Policy{
+	Condition: policy.Always, Delay: 5 * time.Second, Factor: 2, MaxDelay: time.Minute,
+	MaxAttempts: 3, Window: 5 * time.Minute, Grace: 10 * time.Second,
+}
+
+func project(t *testing.T, dir string, services ...service.Service) Project {
+	t.Helper()
+	p := Project{Name: "test", Dir: dir, Services: services, Policies: map[string]policy.Policy{}}
+	for _, s := range services {
+		pol := always
+		pol.Dependent = len(s.Needs) > 0
+		if s.Check != nil {
+			pol.Probe, pol.Interval, pol.Timeout, pol.Retries = policy.EngineProbe, 10*time.Second, 3*time.Second, 3
+		}
+		p.Policies[s.Name] = pol
+	}
+	return p
+}
+
+// run begins supervision.
+func run(t *testing.T, b *fakes, p Project) *scene {
+	t.Helper()
+	r, warnings, err := New(p, Config{Backends: map[service.Kind]Backend{service.Native: b}})
+	if err != nil || warnings != nil {
+		t.Fatalf("New: %v, warnings %q", err, warnings)
+	}
+	s := &scene{T: t, Runner: r, backend: b, project: p, ended: make(chan error, 1)}
+	s.ctx, s.stop = context.WithCancel(t.Context())
+	go func() { s.ended <- r.Run(s.ctx) }()
+	return s
+}
+
+func (s *scene) up() service.Report {
+	s.Helper()
+	report, err := s.Apply(s.ctx, Plan{Project: s.project, Adopting: true})
+	if err != nil {
+		s.Fatalf("up: %v", err)
+	}
+	return report
+}
+
+// end ends supervision as Ctrl-C does.
+func (s *scene) end() {
+	s.Helper()
+	s.stop()
+	if err := <-s.ended; err != nil {
+		s.Fatalf("Run: %v", err)
+	}
+}
+
+func (s *scene) status(name string) service.Status {
+	s.Helper()
+	synctest.Wait()
+	for _, st := range s.Statuses() {
+		if st.Name == name {
+			return st
+		}
+	}
+	s.Fatalf("no status of %s", name)
+	return service.Status{}
+}
+
+func (s *scene) want(name string, state service.State, reason string) {
+	s.Helper()
+	st := s.status(name)
+	if st.State != state || st.Reason != reason {
+		s.Errorf("%s is %s (%s), want %s (%s)", name, st.State, st.Reason, state, reason)
+	}
+}
+
+var errEngine = errors.New("the engine is away")

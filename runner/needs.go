@@ -1,0 +1,186 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// index notes who needs whom.
+func (r *Runner) index() {
+	r.users = map[string][]string{}
+	for _, u := range r.sorted() {
+		for _, n := range u.svc.Needs {
+			if !slices.Contains(r.users[n.Service], u.svc.Name) {
+				r.users[n.Service] = append(r.users[n.Service], u.svc.Name)
+			}
+		}
+	}
+}
+
+// replicas gives the units of a service, the first one first.
+func (r *Runner) replicas(name string) (all []*unit) {
+	for n := 1; ; n++ {
+		u := r.units[service.Key{Service: name, Replica: n}]
+		if u == nil {
+			return all
+		}
+		all = append(all, u)
+	}
+}
+
+// settle lets what happened take effect on others, until nothing more follows.
+func (r *Runner) settle() {
+	for len(r.dirty) > 0 {
+		u := r.dirty[0]
+		r.dirty = r.dirty[1:]
+		r.hold(u)
+		for _, name := range r.users[u.svc.Name] {
+			for _, user := range r.replicas(name) {
+				r.hold(user)
+			}
+		}
+		if u.dropped && u.state.Phase == policy.Resting {
+			r.drop(u)
+		}
+	}
+	r.answer()
+}
+
+// hold tells a unit whether its dependencies are ready, if that is news.
+func (r *Runner) hold(u *unit) {
+	why := r.lacking(u)
+	switch {
+	case why == u.state.Held:
+	case why == "":
+		r.apply(u, policy.Ready{})
+	default:
+		r.apply(u, policy.NotReady{Why: why})
+	}
+}
+
+// lacking says what a unit has to wait for; "" when it may start.
+func (r *Runner) lacking(u *unit) string {
+	if kind, unknown := r.unknown[u.svc.Kind]; unknown {
+		return kind.why
+	}
+	var all []string
+	for _, n := range u.svc.Needs {
+		for _, d := range r.replicas(n.Service) {
+			if !met(n, d) {
+				all = append(all, d.key.String()+": "+d.brief())
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// met reports whether d satisfies a need at this moment.
+func met(n service.Need, d *unit) bool {
+	s := d.state
+	up := s.Phase == policy.Live
+	switch {
+	case n.Optional && s.Phase == policy.Resting:
+		return true
+	case n.Condition == service.Completed:
+		return s.Status == policy.Completed
+	case n.Condition == service.Healthy:
+		return up && s.Status == policy.Running
+	}
+	return up || s.Status == policy.Completed
+}
+
+// brief says in a few words, without times that would go stale, why a unit is not
+// ready.
+func (u *unit) brief() string {
+	s := u.state
+	switch {
+	case s.Phase == policy.Live && s.Misses > 0:
+		return fmt.Sprintf("%s %d/%d", s.Why, s.Misses, u.policy.Retries)
+	case s.Phase == policy.Live && s.Why != "":
+		return s.Why
+	case s.Phase == policy.Live && s.Health == policy.Unproven:
+		return "not healthy yet"
+	case s.Phase == policy.Resting && s.Status != policy.Completed && s.Why != "":
+		return string(s.Status) + ", " + s.Why
+	case s.Phase == policy.Backoff:
+		return string(s.Status) + ", " + s.Why
+	case s.Status == "":
+		return "not started yet"
+	}
+	return string(s.Status)
+}
+
+// restarted lets the dependents of a unit that came up again follow, where the file
+// asks for it.
+func (r *Runner) restarted(u *unit) {
+	for _, name := range r.users[u.svc.Name] {
+		for _, user := range r.replicas(name) {
+			for _, n := range user.svc.Needs {
+				if n.Restart && n.Service == u.svc.Name && user.state.Born.Before(u.state.Born) {
+					r.apply(user, policy.Follow{Why: u.key.String() + " was restarted"})
+				}
+			}
+		}
+	}
+}
+
+// stuck reports whether a unit will not come up unless something outside changes: it
+// rests, it is held from outside, or it waits for a unit that is stuck.
+func (r *Runner) stuck(u *unit) bool {
+	switch u.state.Phase {
+	case policy.Resting:
+		return true
+	case policy.Backoff:
+		return u.state.Tries > 0
+	case policy.Waiting:
+		if kind, unknown := r.unknown[u.svc.Kind]; unknown {
+			return kind.refusals > 0
+		}
+		for _, n := range u.svc.Needs {
+			for _, d := range r.replicas(n.Service) {
+				if !met(n, d) && r.stuck(d) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// stopInOrder stops each unit whose users have ended, and reports whether all have.
+func (r *Runner) stopInOrder() (done bool) {
+	done = true
+	for _, u := range r.sorted() {
+		if u.state.Phase == policy.Resting {
+			if !u.state.Due.IsZero() {
+				r.apply(u, policy.Stop{})
+			}
+			continue
+		}
+		if _, unknown := r.unknown[u.svc.Kind]; unknown && u.inst == nil {
+			r.apply(u, policy.Stop{})
+			continue
+		}
+		done = false
+		if u.state.Then != policy.Rest && (u.inst == nil || !r.used(u)) {
+			r.apply(u, policy.Stop{})
+		}
+	}
+	return done
+}
+
+// used reports whether a unit that needs u still has an instance.
+func (r *Runner) used(u *unit) bool {
+	for _, name := range r.users[u.svc.Name] {
+		for _, user := range r.replicas(name) {
+			if user.inst != nil {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,265 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// A Project is what a file declares.
+type Project struct {
+	Name     string // of the project
+	Dir      string // absolute path of its directory
+	Services []service.Service
+	Policies map[string]policy.Policy // by name of service
+}
+
+// A Config says how a Runner works.
+type Config struct {
+	Backends map[service.Kind]Backend // one for each kind in use
+	Log      *slog.Logger             // for the supervisor's own log
+	// EndWhenIdle ends Run when nothing is left to supervise, as `up` in the foreground does.
+	EndWhenIdle bool
+}
+
+// A Runner supervises one project. Its methods may be called from any goroutine.
+type Runner struct {
+	name, dir string
+	config    Config
+	log       *slog.Logger
+	board     *board
+	files     *files
+
+	inbox  chan func()        // events, run one after the other by the goroutine of Run
+	done   chan struct{}      // closed when the loop has ended
+	life   context.Context    // of all that works for the loop
+	cancel context.CancelFunc // ends life
+	tasks  sync.WaitGroup     // all that works for the loop
+	starts chan struct{}      // bounds how many starts are made at once
+
+	// What follows is owned by the goroutine of Run.
+	units   map[service.Key]*unit
+	users   map[string][]string      // services by the service they need
+	unknown map[service.Kind]unknown // kinds whose instances are not known yet
+	dirty   []*unit                  // changed since their users were last told
+	waiters []*waiter
+	past    journal // what the last supervisor left
+	begun   bool    // somebody has asked for something
+	stage   stage
+	down    bool  // after the end, take away what the project left
+	tidyErr error // why that could not be done
+}
+
+// A stage says how far the end of a Runner is.
+type stage uint8
+
+const (
+	staying stage = iota
+	leaving       // all instances are being ended
+	tidying       // the backends take away what is left
+	over
+)
+
+// ErrEnded is returned to callers of a Runner that has ended.
+var ErrEnded = errors.New("the supervisor has ended")
+
+// New makes a Runner for a project, with what an earlier supervisor remembered of
+// it. The warnings say what could not be used of that. Nothing is started before Run.
+func New(p Project, c Config) (r *Runner, warnings []string, err error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	f, err := openFiles(p.Dir, c.Log)
+	if err != nil {
+		return nil, nil, err
+	}
+	r = &Runner{
+		name: p.Name, dir: p.Dir, config: c, log: c.Log,
+		board: newBoard(), files: f,
+		inbox: make(chan func()), done: make(chan struct{}),
+		starts: make(chan struct{}, 4*runtime.NumCPU()),
+		units:  map[service.Key]*unit{}, unknown: map[service.Kind]unknown{},
+	}
+	r.life, r.cancel = context.WithCancel(context.Background())
+	past, warning, err := f.readJournal()
+	if err != nil {
+		return nil, nil, err
+	}
+	if warning != "" {
+		warnings = append(warnings, warning)
+	}
+	for _, svc := range p.Services {
+		r.declare(svc, p.Policies[svc.Name])
+	}
+	r.restore(past)
+	r.index()
+	return r, warnings, nil
+}
+
+// Run supervises the project until it is brought down, until nothing is left to
+// supervise if the Config says so, or until ctx ends; then it ends all instances in
+// reverse dependency order first. It must be called once.
+func (r *Runner) Run(ctx context.Context) error {
+	writing := make(chan struct{})
+	go func() {
+		defer close(writing)
+		r.files.follow(r.life, r.board)
+	}()
+	for kind := range r.config.Backends {
+		r.adopt(kind)
+	}
+	r.loop(ctx)
+	close(r.done)
+	r.cancel()
+	r.tasks.Wait()
+	<-writing
+	r.board.close()
+	if r.down && r.tidyErr == nil {
+		return r.files.remove(r.board)
+	}
+	return errors.Join(r.tidyErr, r.files.finish(r.board))
+}
+
+func (r *Runner) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop := ctx.Done()
+	for {
+		r.settle()
+		if r.advance(); r.stage == over {
+			return
+		}
+		r.arm(timer)
+		select {
+		case event := <-r.inbox:
+			event()
+		case <-timer.C:
+			r.tick()
+		case <-stop:
+			stop = nil
+			r.leave()
+		}
+	}
+}
+
+// leave begins the end of all instances.
+func (r *Runner) leave() { r.stage = max(r.stage, leaving) }
+
+// advance moves the end on as far as it can go now.
+func (r *Runner) advance() {
+	if r.stage == staying && r.config.EndWhenIdle && r.idle() {
+		r.leave()
+	}
+	if r.stage == leaving && r.stopInOrder() {
+		if !r.down {
+			r.stage = over
+			return
+		}
+		r.stage = tidying
+		r.tidy()
+	}
+}
+
+// idle reports whether nothing is left to supervise.
+func (r *Runner) idle() bool {
+	for _, u := range r.units {
+		if u.state.Phase != policy.Resting || !u.state.Due.IsZero() {
+			return false
+		}
+	}
+	return r.begun && len(r.unknown) == 0
+}
+
+// tidy lets the backends take away what is left.
+func (r *Runner) tidy() {
+	r.task(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, tidyTimeout)
+		defer cancel()
+		var failed error
+		for kind, b := range r.config.Backends {
+			if err := b.Remove(ctx, r.name); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("cannot take away what is left of the %s services: %w", kind, err))
+			}
+		}
+		r.post(func() { r.tidyErr, r.stage = failed, over })
+	})
+}
+
+// tidyTimeout bounds how long a `down` waits for the backends to clean up.
+const tidyTimeout = time.Minute
+
+// post hands an event to the loop; it is dropped when the loop has ended.
+func (r *Runner) post(event func()) {
+	select {
+	case r.inbox <- event:
+	case <-r.done:
+	}
+}
+
+// ask runs f in the loop and returns when it ran.
+func (r *Runner) ask(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	select {
+	case r.inbox <- func() { f(); close(ran) }:
+		<-ran
+		return nil
+	case <-r.done:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// task runs f beside the loop, which it must not outlive for long.
+func (r *Runner) task(f func(ctx context.Context)) {
+	r.tasks.Go(func() { f(r.life) })
+}
+
+// arm sets the timer to the earliest deadline.
+func (r *Runner) arm(timer *time.Timer) {
+	var next time.Time
+	for _, u := range r.units {
+		if due := u.state.Due; !due.IsZero() && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
+	}
+	if next.IsZero() {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(time.Until(next), 0))
+}
+
+func (r *Runner) tick() {
+	now := time.Now()
+	for _, u := range r.sorted() {
+		if due := u.state.Due; !due.IsZero() && !due.After(now) {
+			r.apply(u, policy.Tick{})
+		}
+	}
+}
+
+// sorted gives the units in the order of their names.
+func (r *Runner) sorted() []*unit {
+	all := make([]*unit, 0, len(r.units))
+	for _, u := range r.units {
+		all = append(all, u)
+	}
+	slices.SortFunc(all, func(a, b *unit) int { return compareKeys(a.key, b.key) })
+	return all
+}
+
+// Statuses returns what is known of each replica, in the order of their names.
+func (r *Runner) Statuses() []service.Status { return r.board.statuses() }
+
+// Changes returns what happens from now on. The channel is closed when ctx ends, the
+// project is done, or its reader falls more than a thousand changes behind.
+func (r *Runner) Changes(ctx context.Context) <-chan service.Change { return r.board.subscribe(ctx) }

@@ -1,0 +1,219 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/healing-bot/healbot/probe"
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// A unit is one replica of a service and what the loop knows of it. It is owned by
+// the goroutine of Run.
+type unit struct {
+	key     service.Key
+	svc     service.Service
+	policy  policy.Policy
+	state   policy.State
+	inst    Instance           // nil when none is live, as far as is known
+	abandon context.CancelFunc // gives up the start under way
+	exit    *service.Exit      // how the latest instance ended
+	seq     int                // visible changes so far
+	orphan  bool               // the file no longer names it
+	dropped bool               // it goes from the project once it rests
+	grace   *time.Duration     // for the stop under way, instead of the policy's
+}
+
+func compareKeys(a, b service.Key) int {
+	return cmp.Or(strings.Compare(a.Service, b.Service), a.Replica-b.Replica)
+}
+
+// declare adds the replicas that svc wants and that are not there yet.
+func (r *Runner) declare(svc service.Service, p policy.Policy) (added []*unit) {
+	for n := 1; n <= svc.Replicas; n++ {
+		key := service.Key{Service: svc.Name, Replica: n}
+		if r.units[key] == nil {
+			u := &unit{key: key, svc: svc, policy: p}
+			u.policy.Name = key.String()
+			r.units[key] = u
+			added = append(added, u)
+			r.changed(u, policy.State{})
+		}
+	}
+	return added
+}
+
+// apply is how anything happens to a unit.
+func (r *Runner) apply(u *unit, e policy.Event) {
+	before := u.state
+	p := u.policy
+	if u.grace != nil {
+		p.Grace = *u.grace
+	}
+	next, action := policy.Decide(p, u.state, e, time.Now())
+	u.state = next
+	if next.Phase == policy.Resting {
+		u.grace = nil
+	}
+	if visible(before) != visible(next) {
+		r.changed(u, before)
+	}
+	r.do(u, action)
+}
+
+// visible is the part of a state that people are shown.
+func visible(s policy.State) policy.State {
+	s.Well, s.Probe, s.Probing = time.Time{}, time.Time{}, false
+	if s.Phase == policy.Live {
+		s.Due = time.Time{}
+	}
+	if s.Phase != policy.Waiting {
+		s.Held = ""
+	}
+	return s
+}
+
+// changed tells everybody of a unit's new state.
+func (r *Runner) changed(u *unit, before policy.State) {
+	u.seq++
+	r.board.set(u.entry(r.unknown[u.svc.Kind].refusals), service.State(before.Status))
+	r.dirty = append(r.dirty, u)
+}
+
+// do obeys the policy. Whatever takes time is done beside the loop.
+func (r *Runner) do(u *unit, a policy.Action) {
+	switch a.Verb {
+	case policy.Begin:
+		r.begin(u, a.Run)
+	case policy.Abandon:
+		u.abandon()
+	case policy.Terminate:
+		r.signal(u, u.svc.StopSignal)
+	case policy.Kill:
+		r.kill(u)
+	case policy.Probe:
+		r.probe(u, a.Run)
+	}
+}
+
+func (r *Runner) begin(u *unit, run int) {
+	ctx, cancel := context.WithCancel(r.life)
+	u.abandon = cancel
+	svc, replica := u.svc, u.key.Replica
+	note := func(text string) {
+		r.post(func() { r.apply(u, policy.Noted{Run: run, Why: text}) })
+	}
+	r.task(func(context.Context) {
+		inst, err := r.start(ctx, svc, replica, run, note)
+		cancel()
+		r.post(func() { r.answered(u, run, inst, err) })
+	})
+}
+
+// start makes one start; so many at once that the machine is busy and not more.
+func (r *Runner) start(ctx context.Context, svc service.Service, replica, run int, note func(string)) (Instance, error) {
+	backend := r.config.Backends[svc.Kind]
+	if err := backend.Prepare(ctx, svc, note); err != nil {
+		return nil, err
+	}
+	select {
+	case r.starts <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-r.starts }()
+	return backend.Start(ctx, svc, replica, run)
+}
+
+func (r *Runner) answered(u *unit, run int, inst Instance, err error) {
+	if err != nil {
+		r.log.Debug("start failed", "service", u.key.String(), "run", run, "error", err)
+		r.apply(u, policy.StartFailed{Run: run, Why: err.Error(), Outside: errors.Is(err, service.ErrOutside)})
+		return
+	}
+	u.inst = inst
+	r.apply(u, policy.Started{Run: run})
+	r.watch(u, inst, run)
+	r.restarted(u)
+}
+
+// watch brings the end of an instance, and the engine's verdicts on it, to the loop.
+func (r *Runner) watch(u *unit, inst Instance, run int) {
+	r.task(func(ctx context.Context) {
+		if exit, err := inst.Wait(ctx); err == nil {
+			r.post(func() { r.ended(u, inst, run, exit) })
+		}
+	})
+	verdicts := inst.Health()
+	if verdicts == nil {
+		return
+	}
+	r.task(func(ctx context.Context) {
+		for {
+			select {
+			case v, open := <-verdicts:
+				if !open {
+					return
+				}
+				r.post(func() { r.apply(u, policy.Judged{Run: run, Healthy: v.Healthy, Why: v.Why}) })
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
+	if u.inst != inst {
+		return
+	}
+	u.inst, u.exit = nil, &exit
+	r.apply(u, policy.Exited{Run: run, OK: exit.OK(), ByUser: exit.ByUser, Why: exit.String()})
+}
+
+func (r *Runner) signal(u *unit, name string) {
+	if inst := u.inst; inst != nil {
+		r.act(u, "signal", func(ctx context.Context) error { return inst.Signal(ctx, name) })
+	}
+}
+
+func (r *Runner) kill(u *unit) {
+	if inst := u.inst; inst != nil {
+		r.act(u, "kill", inst.Kill)
+	}
+}
+
+// act asks something of an instance. That it failed is logged and no more: the
+// policy asks again, or harder, when the deadline comes.
+func (r *Runner) act(u *unit, what string, f func(context.Context) error) {
+	name := u.key.String()
+	r.task(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, actTimeout)
+		defer cancel()
+		if err := f(ctx); err != nil {
+			r.log.Warn("cannot "+what, "service", name, "error", err)
+		}
+	})
+}
+
+// actTimeout bounds one request to a backend that should be answered at once.
+const actTimeout = 20 * time.Second
+
+func (r *Runner) probe(u *unit, run int) {
+	svc := u.svc
+	r.task(func(ctx context.Context) {
+		var dir string
+		var env []string
+		if svc.Process != nil {
+			dir, env = svc.Process.Dir, svc.Process.Env
+		}
+		v := probe.Run(ctx, *svc.Check, dir, env)
+		r.post(func() {
+			r.apply(u, policy.Probed{Run: run, Healthy: v.Healthy, Unable: v.Unable, Why: v.Why})
+		})
+	})
+}

@@ -1,0 +1,54 @@
+package service
+
+import "time"
+
+// A Change is one step of one replica, as subscribers are told of it.
+type Change struct {
+	At     time.Time `json:"at"`
+	From   State     `json:"from"` // the state before; equal to Status.State if only the reason is new
+	Status Status    `json:"status"`
+	Gone   bool      `json:"gone,omitempty"` // the replica is no longer part of the project
+}
+
+// A Verb is what a user asks a supervisor to do.
+type Verb string
+
+// The verbs of Command.
+const (
+	VerbUp      Verb = "up"      // read the file anew and start what is not up
+	VerbStart   Verb = "start"   // start what rests
+	VerbStop    Verb = "stop"    // end, keep the supervisor
+	VerbRestart Verb = "restart" // a new instance of each, from the file as it is now
+	VerbKill    Verb = "kill"    // end at once, or deliver Signal
+	VerbDown    Verb = "down"    // end everything and the supervisor, and take away what they made
+)
+
+// A Command is one wish of a user.
+type Command struct {
+	Verb     Verb           `json:"verb"`
+	Services []string       `json:"services,omitempty"` // none: all
+	Signal   string         `json:"signal,omitempty"`   // for kill
+	Grace    *time.Duration `json:"grace,omitempty"`    // for stop, restart and down: instead of the file's
+	Source   *Source        `json:"source,omitempty"`   // for up: where the project is read from
+	Orphans  bool           `json:"orphans,omitempty"`  // for up: remove what the file no longer names
+	NoDeps   bool           `json:"no_deps,omitempty"`  // for up: leave dependencies alone
+	Recreate bool           `json:"recreate,omitempty"` // for up: replace also what did not change
+}
+
+// A Source says where a project is read from: the words of `healbot up`, which
+// later commands use again.
+type Source struct {
+	Dir        string   `json:"dir"` // where the caller stood
+	ProjectDir string   `json:"project_dir,omitempty"`
+	Files      []string `json:"files,omitempty"`
+	Name       string   `json:"name,omitempty"`
+	Profiles   []string `json:"profiles,omitempty"`
+	EnvFiles   []string `json:"env_files,omitempty"`
+	Environ    []string `json:"environ,omitempty"` // secret: never shown
+}
+
+// A Report is what a supervisor answers to a Command that it carried out.
+type Report struct {
+	Notes    []string `json:"notes,omitempty"` // what people should know: "model: replaced, its environment changed"
+	Statuses []Status `json:"statuses,omitempty"`
+}
