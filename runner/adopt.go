@@ -34,7 +34,7 @@ func (r *Runner) restore(past journal) {
 // adopt asks the backend of a kind what already runs, until it answers. Until then
 // the units of that kind wait: a second instance beside a live one would be worse.
 func (r *Runner) adopt(kind service.Kind) {
-	r.unknown[kind] = unknown{why: "looking for what already runs"}
+	r.unknown[kind] = unknown{why: "the list of what already runs"}
 	backend := r.config.Backends[kind]
 	r.task(func(ctx context.Context) {
 		for {
@@ -56,7 +56,7 @@ func (r *Runner) adopt(kind service.Kind) {
 }
 
 func (r *Runner) notAdopted(kind service.Kind, err error) {
-	r.unknown[kind] = unknown{err.Error(), r.unknown[kind].refusals + 1}
+	r.unknown[kind] = unknown{"an answer: " + err.Error(), r.unknown[kind].refusals + 1}
 	if r.unknown[kind].refusals > 2 {
 		return
 	}

@@ -129,9 +129,7 @@ func (r *Runner) merge(p Plan) (notes []string) {
 		}
 	}
 	r.index()
-	for _, u := range r.sorted() {
-		r.dirty = append(r.dirty, u)
-	}
+	r.dirty = append(r.dirty, r.sorted()...)
 	return notes
 }
 
@@ -161,9 +159,7 @@ func (r *Runner) mergeService(svc service.Service, pol policy.Policy, recreate b
 		}
 		r.changed(u, u.state)
 	}
-	for _, u := range r.declare(svc, pol) {
-		r.dirty = append(r.dirty, u)
-	}
+	r.dirty = append(r.dirty, r.declare(svc, pol)...)
 	return notes
 }
 

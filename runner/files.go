@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -235,14 +236,21 @@ func (f *files) readJournal() (j journal, warning string, err error) {
 // finish writes the last state of a project at rest.
 func (f *files) finish(b *board) error { return f.write(b, true) }
 
-// remove takes away all files but the history.
+// remove takes away all files but the history, and the lock, which the supervisor
+// still holds.
 func (f *files) remove(b *board) error {
 	_, changes := b.take()
-	return errors.Join(
+	failed := errors.Join(
 		f.writeHistory(changes),
 		f.writePids(nil),
 		gone(os.Remove(filepath.Join(f.dir, ".pids"))),
-		gone(os.Remove(f.journalPath())),
 		gone(os.Remove(StatusPath(f.dir))),
 	)
+	left, err := os.ReadDir(StateDir(f.dir))
+	for _, e := range left {
+		if e.Name() != "lock" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(f.dir))) {
+			failed = errors.Join(failed, os.RemoveAll(filepath.Join(StateDir(f.dir), e.Name())))
+		}
+	}
+	return errors.Join(failed, err)
 }

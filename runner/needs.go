@@ -53,9 +53,9 @@ func (r *Runner) settle() {
 // hold tells a unit whether its dependencies are ready, if that is news.
 func (r *Runner) hold(u *unit) {
 	why := r.lacking(u)
-	switch {
-	case why == u.state.Held:
-	case why == "":
+	switch why {
+	case u.state.Held:
+	case "":
 		r.apply(u, policy.Ready{})
 	default:
 		r.apply(u, policy.NotReady{Why: why})

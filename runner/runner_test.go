@@ -260,7 +260,7 @@ func TestABackendThatIsAwayHoldsOnlyItsOwn(t *testing.T) {
 		go func() { s.ended <- r.Run(s.ctx) }()
 		s.up()
 		s.want("web", service.Running, "")
-		s.want("box", service.Pending, "waiting for "+errEngine.Error())
+		s.want("box", service.Pending, "waiting for an answer: "+errEngine.Error())
 		engine.mu.Lock()
 		engine.refuse = nil
 		engine.mu.Unlock()

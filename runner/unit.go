@@ -71,7 +71,7 @@ func visible(s policy.State) policy.State {
 	if s.Phase == policy.Live {
 		s.Due = time.Time{}
 	}
-	if s.Phase != policy.Waiting {
+	if s.Phase != policy.Waiting && s.Phase != policy.Backoff {
 		s.Held = ""
 	}
 	return s

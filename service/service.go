@@ -94,10 +94,10 @@ const (
 // A Port is one port a service listens on. For a native service Published equals
 // Target; for a container Published is 0 when the port is not published.
 type Port struct {
-	HostIP    string // "" for every address
-	Target    int
-	Published int
-	Protocol  string // "tcp" or "udp"
+	HostIP    string `json:"host_ip,omitempty"` // "" for every address
+	Target    int    `json:"target"`
+	Published int    `json:"published,omitempty"`
+	Protocol  string `json:"protocol"` // "tcp" or "udp"
 }
 
 // String gives the port as docker ps does: "0.0.0.0:8080->80/tcp", "80/tcp".
@@ -184,7 +184,7 @@ func (e Exit) OK() bool { return e.Code == 0 && e.Signal == "" && !e.Removed }
 
 // String says how the instance ended: "exit code 1", "killed by SIGKILL".
 func (e Exit) String() string {
-	s := ""
+	var s string
 	switch {
 	case e.Removed:
 		s = "container removed by hand"

@@ -124,9 +124,12 @@ func (s *screen) words(c service.Change) string {
 	switch {
 	case c.Gone:
 		return "removed"
+	case c.From == "" && st.State == service.Stopped:
+		return ""
 	case st.Stopping && st.State != service.Unhealthy:
 		state = "stopping"
-		reason = strings.TrimPrefix(strings.TrimPrefix(reason, "stopping"), ", ")
+		reason = strings.TrimPrefix(strings.Replace(reason, "stopping", "", 1), ", ")
+		reason = strings.Replace(reason, ", , ", ", ", 1)
 	case st.State == service.Pending && (reason == "" || reason == "starting" || c.From == service.Crashed || c.From == service.Unhealthy) && st.Held == 0:
 		return ""
 	case st.State == service.Starting:

@@ -94,7 +94,7 @@ func (c *cli) upDetached(ctx context.Context, o upOptions, p runner.Project, src
 	want := o.command(src)
 	report, err := c.watch(ctx, client, want)
 	switch {
-	case context.Cause(ctx) == errWaitTimeout:
+	case errors.Is(context.Cause(ctx), errWaitTimeout):
 		return timedOut(client, o)
 	case err != nil:
 		return err

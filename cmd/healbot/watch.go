@@ -67,7 +67,7 @@ func (c *cli) waitReady(ctx context.Context, s control.Supervisor, p runner.Proj
 	scr := c.progress(nil)
 	for {
 		all, err := s.Status(ctx)
-		if context.Cause(ctx) == errWaitTimeout {
+		if errors.Is(context.Cause(ctx), errWaitTimeout) {
 			return timedOut(s, o)
 		}
 		if err != nil {
@@ -116,8 +116,10 @@ func notReady(s service.Status) error {
 	for _, line := range lastLines(s, 5) {
 		text += "\n  " + s.Name + " | " + line
 	}
-	return hinted{&exitError{exitFailed, errors.New(text)},
-		"the stack stays up; see healbot ps and healbot logs " + s.Service + ", or end it with healbot down"}
+	return hinted{
+		&exitError{exitFailed, errors.New(text)},
+		"the stack stays up; see healbot ps and healbot logs " + s.Service + ", or end it with healbot down",
+	}
 }
 
 // timedOut names what was not ready in time.

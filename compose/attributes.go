@@ -1,0 +1,92 @@
+package compose
+
+// natives are the attributes that a native service may have.
+var natives = newAllowlist([]string{
+	"services.*.command",
+	"services.*.depends_on",
+	"services.*.deploy.replicas",
+	"services.*.deploy.restart_policy",
+	"services.*.entrypoint",
+	"services.*.env_file",
+	"services.*.environment",
+	"services.*.healthcheck",
+	"services.*.labels",
+	"services.*.logging.driver",
+	"services.*.logging.options.max-file",
+	"services.*.logging.options.max-size",
+	"services.*.ports",
+	"services.*.profiles",
+	"services.*.provider",
+	"services.*.restart",
+	"services.*.scale",
+	"services.*.stop_grace_period",
+	"services.*.stop_signal",
+	"services.*.working_dir",
+	"services.*.image", // refused in words of its own, as is build
+	"services.*.build",
+})
+
+// planned are attributes that a native service can't have yet.
+var planned = map[string]bool{
+	"attach": true, "configs": true, "cpus": true, "develop": true, "group_add": true,
+	"mem_limit": true, "oom_score_adj": true, "pids_limit": true, "post_start": true,
+	"pre_stop": true, "resources": true, "secrets": true, "stdin_open": true, "tty": true,
+	"ulimits": true, "umask": true, "user": true,
+}
+
+const (
+	hostNetwork = "a native service uses the host's network; remove it"
+	hostRights  = "a native service has the rights of the user who runs healbot; remove it"
+	hostFiles   = "a native service sees the host's files; remove it"
+	hostLimits  = "no limit of this kind is set on a native service; remove it"
+	hostSpaces  = "a native service shares the host's namespaces; remove it"
+)
+
+// nativeHints say what to do about attributes that mean nothing on the host.
+var nativeHints = map[string]string{
+	"cap_add": hostRights, "cap_drop": hostRights, "privileged": hostRights, "security_opt": hostRights,
+	"userns_mode": hostRights, "credential_spec": hostRights,
+	"volumes": hostFiles, "volumes_from": hostFiles, "tmpfs": hostFiles, "read_only": hostFiles,
+	"devices": hostFiles, "storage_opt": hostFiles, "shm_size": hostFiles, "gpus": hostFiles,
+	"networks": hostNetwork, "network_mode": hostNetwork, "dns": hostNetwork, "dns_opt": hostNetwork,
+	"dns_search": hostNetwork, "extra_hosts": hostNetwork, "hostname": hostNetwork, "domainname": hostNetwork,
+	"mac_address": hostNetwork, "sysctls": hostNetwork,
+	"links": "write depends_on", "external_links": "write depends_on", "expose": "write ports",
+	"pid": hostSpaces, "ipc": hostSpaces, "uts": hostSpaces, "cgroup": hostSpaces, "cgroup_parent": hostSpaces,
+	"cpu_count": hostLimits, "cpu_percent": hostLimits, "cpu_period": hostLimits, "cpu_quota": hostLimits,
+	"cpu_shares": hostLimits, "cpuset": hostLimits, "mem_reservation": hostLimits, "memswap_limit": hostLimits,
+	"mem_swappiness": hostLimits, "oom_kill_disable": hostLimits, "blkio_config": hostLimits,
+	"container_name": "a native service goes by its own name; x-healbot: {title: …} names its log",
+	"label_file":     "write labels",
+	"init":           "a native service's processes are always reaped; remove it",
+}
+
+func (r *report) notNative(path []string) {
+	key := last(path)
+	if planned[key] {
+		r.at(path, "remove it, or run the service as a container", "%s is not supported yet for a native service", key)
+		return
+	}
+	hint := nativeHints[key]
+	switch {
+	case hint != "":
+	case len(path) > 3 && path[2] == "logging":
+		hint = "max-size and max-file are what a native service's log knows"
+	case len(path) > 3 && path[2] == "deploy":
+		hint = "replicas and restart_policy are what a native service takes from deploy"
+	default:
+		hint = "it means something for a container only; remove it"
+	}
+	r.at(path, hint, "%s can't be honoured for a native service", key)
+}
+
+func (r *report) notContainer(path []string) {
+	where := "for a container"
+	if path[0] != "services" {
+		where = "in " + path[0]
+		if len(path) == 1 {
+			where = "in a compose file"
+		}
+	}
+	r.at(path, "remove it: it would have no effect", "%s is not supported yet %s", last(path), where)
+}

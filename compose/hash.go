@@ -1,0 +1,49 @@
+package compose
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"reflect"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/healing-bot/healbot/service"
+)
+
+// processHash covers what a native process is created with. The form is part of
+// the promise that a running instance survives an upgrade of healbot: changing it
+// replaces every native instance once.
+func (c *converter) processHash(p *service.Process, s types.ServiceConfig) string {
+	return digest(struct {
+		Argv   []string
+		Dir    string
+		Env    map[string]*string
+		Python *service.Python
+	}{p.Argv, p.Dir, s.Environment, p.Python})
+}
+
+// imageHash covers what a container is created with: its whole configuration but
+// for what says when and how often it runs, and how its image is got.
+func imageHash(s types.ServiceConfig) string {
+	s.DependsOn, s.Profiles, s.Scale, s.Restart, s.Extends, s.Develop = nil, nil, nil, "", nil, nil
+	s.Attach, s.PullPolicy, s.PullRefreshAfter = nil, "", ""
+	if s.Deploy != nil {
+		d := *s.Deploy
+		d.RestartPolicy, d.Replicas, d.Extensions = nil, nil, nil
+		s.Deploy = &d
+		if reflect.ValueOf(d).IsZero() {
+			s.Deploy = nil
+		}
+	}
+	return digest(s)
+}
+
+// digest is the SHA-256 of the JSON form, in which map keys are sorted.
+func digest(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("compose: configuration has no JSON form: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,178 @@
+package docker_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/healing-bot/healbot/internal/healtest"
+	"github.com/healing-bot/healbot/service"
+)
+
+func TestLabelsAndName(t *testing.T) {
+	w := newWorld(t)
+	svc := w.service("web", "sleep")
+	svc.Image.Config.Labels = types.Labels{"own": "yes"}
+	c := w.inspect(w.start(svc, 1).About().ID)
+	want := map[string]string{
+		"own":                                    "yes",
+		"com.docker.compose.project":             w.project,
+		"com.docker.compose.service":             "web",
+		"com.docker.compose.container-number":    "1",
+		"com.docker.compose.oneoff":              "False",
+		"com.docker.compose.config-hash":         svc.Hash,
+		"com.docker.compose.project.working_dir": svc.Dir,
+		"healbot.project":                        w.project,
+		"healbot.service":                        "web",
+		"healbot.replica":                        "1",
+		"healbot.hash":                           svc.Hash,
+	}
+	if diff := cmp.Diff(want, c.Config.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if want := "/" + w.project + "-web-1"; c.Name != want {
+		t.Errorf("the container is called %s, not %s", c.Name, want)
+	}
+	if p := c.HostConfig.RestartPolicy.Name; p != "no" {
+		t.Errorf("the engine restarts it: %s", p)
+	}
+}
+
+func TestAttributesReachTheEngine(t *testing.T) {
+	w := newWorld(t)
+	dir, value, yes := t.TempDir(), "bar", true
+	grace := types.Duration(7 * time.Second)
+	svc := w.service("web", "sleep")
+	s := &svc.Image.Config
+	s.Environment = types.MappingWithEquals{"FOO": &value}
+	s.WorkingDir, s.User, s.Hostname, s.StopSignal, s.StopGracePeriod = "/", "0:0", "box", "SIGTERM", &grace
+	s.Volumes = []types.ServiceVolumeConfig{
+		{Type: "bind", Source: dir + "/made", Target: "/bound", ReadOnly: true},
+		{Type: "volume", Source: "data", Target: "/data"},
+		{Type: "tmpfs", Target: "/scratch", Tmpfs: &types.ServiceVolumeTmpfs{Size: 1 << 20}},
+	}
+	svc.Image.Volumes["data"] = types.VolumeConfig{Name: w.project + "_data"}
+	t.Cleanup(func() {
+		w.must(w.backend.Remove(w.within(), w.project))
+		if _, err := w.engine.VolumeInspect(w.within(), w.project+"_data"); err != nil {
+			t.Errorf("Remove took a named volume: %v", err)
+		}
+		w.must(w.engine.VolumeRemove(w.within(), w.project+"_data", false))
+	})
+	s.Tmpfs = types.StringList{"/run:size=1m"}
+	s.CapDrop, s.ReadOnly, s.Init = []string{"NET_RAW"}, true, &yes
+	s.MemLimit, s.PidsLimit, s.CPUS = 64<<20, 50, 0.1
+	s.Ulimits = map[string]*types.UlimitsConfig{"nofile": {Soft: 100, Hard: 200}}
+	s.Logging = &types.LoggingConfig{Driver: "json-file", Options: types.Options{"max-size": "1m"}}
+	s.GroupAdd, s.ShmSize, s.Expose = []string{"7"}, 1<<20, types.StringOrNumberList{"80-81"}
+	s.Init = nil // the engine's init may not be installed
+
+	c := w.inspect(w.start(svc, 1).About().ID)
+	seconds := 7
+	got := map[string]any{
+		"env": slices.Contains(c.Config.Env, "FOO=bar"), "dir": c.Config.WorkingDir, "user": c.Config.User,
+		"host": c.Config.Hostname, "grace": *c.Config.StopTimeout, "binds": c.HostConfig.Binds,
+		"memory": c.HostConfig.Memory, "cpus": c.HostConfig.NanoCPUs, "pids": *c.HostConfig.PidsLimit,
+		"log": c.HostConfig.LogConfig, "shm": c.HostConfig.ShmSize, "tmpfs": c.HostConfig.Tmpfs,
+		"drop": []string(c.HostConfig.CapDrop), "groups": c.HostConfig.GroupAdd, "ports": len(c.Config.ExposedPorts),
+		"mounts": len(c.HostConfig.Mounts), "soft": c.HostConfig.Ulimits[0].Soft, "ro": c.HostConfig.ReadonlyRootfs,
+	}
+	want := map[string]any{
+		"env": true, "dir": "/", "user": "0:0", "host": "box", "grace": seconds,
+		"binds": []string{dir + "/made:/bound:ro"}, "memory": int64(64 << 20), "cpus": int64(100_000_000),
+		"pids": int64(50), "log": container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m"}},
+		"shm": int64(1 << 20), "tmpfs": map[string]string{"/run": "size=1m"}, "drop": []string{"CAP_NET_RAW"},
+		"groups": []string{"7"}, "ports": 2, "mounts": 2, "soft": int64(100), "ro": true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestUnnamedVolumeGoesAlong(t *testing.T) {
+	w := newWorld(t)
+	svc := w.service("db", "sleep")
+	svc.Image.Config.Volumes = []types.ServiceVolumeConfig{{Type: "volume", Target: "/data"}}
+	first := w.start(svc, 1)
+	volume := w.inspect(first.About().ID).Mounts[0].Name
+	w.must(first.Kill(w.within()))
+	w.wait(first)
+	svc.Hash = "other"
+	second := w.start(svc, 2)
+	if got := w.inspect(second.About().ID).Mounts[0].Name; got != volume || first.About().ID == second.About().ID {
+		t.Errorf("the new container has volume %s, the old had %s", got, volume)
+	}
+	w.must(w.backend.Remove(w.within(), w.project))
+	if _, err := w.engine.VolumeInspect(w.within(), volume); err == nil {
+		t.Error("the unnamed volume outlived Remove")
+	}
+}
+
+func TestEngineHealthCheck(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		name string
+		test []string
+		want service.Verdict
+	}{
+		{"well", []string{"CMD", "/fixture", "exit", "0"}, service.Verdict{Healthy: true}},
+		{"ill", []string{"CMD", "/fixture", "exit", "1"}, service.Verdict{Why: "health check exited with code 1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			svc := w.service(c.name, "sleep")
+			i := w.start(withHealth(svc, c.test), 1)
+			if got := w.verdict(i); got != c.want {
+				t.Errorf("the verdict is %+v, want %+v", got, c.want)
+			}
+			later := open(t)
+			adopted, err := later.Adopt(w.within(), w.project)
+			w.must(err)
+			for _, a := range adopted {
+				if a.About().ID == i.About().ID {
+					if got := w.verdict(a); got != c.want {
+						t.Errorf("the verdict at adoption is %+v, want %+v", got, c.want)
+					}
+				}
+			}
+		})
+	}
+	i := w.start(withHealth(w.service("unable", "sleep"), []string{"CMD", "/no/such/probe"}), 1)
+	if got := w.verdict(i); !got.Unable || got.Healthy {
+		t.Errorf("a check that can't run gives %+v", got)
+	}
+	if i := w.start(w.service("unchecked", "sleep"), 1); i.Health() != nil {
+		t.Error("a container without health check has verdicts")
+	}
+}
+
+func withHealth(svc service.Service, test []string) service.Service {
+	short, retries := types.Duration(100*time.Millisecond), uint64(1)
+	svc.Check = &service.Check{Engine: true}
+	svc.Image.Config.HealthCheck = &types.HealthCheckConfig{Test: test, Interval: &short, Retries: &retries}
+	return svc
+}
+
+func (w *world) verdict(i interface{ Health() <-chan service.Verdict }) service.Verdict {
+	w.t.Helper()
+	select {
+	case v := <-i.Health():
+		return v
+	case <-time.After(healtest.Deadline):
+		w.t.Fatal("no verdict came")
+		return service.Verdict{}
+	}
+}
+
+func TestOutOfMemory(t *testing.T) {
+	w := newWorld(t)
+	svc := w.service("greedy", "long", "1000000000")
+	svc.Image.Config.MemLimit = 16 << 20
+	svc.Image.Config.MemSwapLimit = 16 << 20
+	if e := w.wait(w.start(svc, 1)); !e.OOM {
+		t.Errorf("killed for its memory, it ended as %+v", e)
+	}
+}

@@ -1,0 +1,2 @@
+// Package docker runs services as containers of the Docker engine.
+package docker

@@ -1,0 +1,71 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+var (
+	portHeld   = regexp.MustCompile(`(?i)(?:bind for|listen (?:tcp|udp|sctp)[46]?) \S*?:(\d+)[ :].*(?:already allocated|already in use)`)
+	notRunable = regexp.MustCompile(`exec: "?([^":]+)"?: (?:stat [^:]+: )?(.+?)(?:: unknown)?$`)
+	runtimeErr = regexp.MustCompile(`(?s)(?:OCI runtime|oci runtime|runc) create failed: (.*?)(?:: unknown)?$`)
+)
+
+// createFault says why a container could not be created.
+func createFault(svc service.Service, err error) error {
+	switch {
+	case isOutside(err):
+		return err
+	case errdefs.IsNotFound(err), diskFull(err):
+		// What Prepare made ready is gone again; the next attempt makes it anew.
+		return service.Outside(fmt.Errorf("cannot create the container of %s: %w", svc.Name, err))
+	}
+	return fmt.Errorf("cannot create the container of %s: %s", svc.Name, plain(err))
+}
+
+// startFault says why a container could not be started.
+func (b *Backend) startFault(ctx context.Context, svc service.Service, err error) error {
+	text := plain(err)
+	if isOutside(err) || ctx.Err() != nil {
+		return err
+	}
+	if m := portHeld.FindStringSubmatch(text); m != nil {
+		return service.Outside(fmt.Errorf("port %s is in use%s; stop what holds it, or publish another port", m[1], b.portHolder(ctx, m[1])))
+	}
+	if networkGone(err) || diskFull(err) {
+		return service.Outside(fmt.Errorf("cannot start the container of %s: %s", svc.Name, text))
+	}
+	if m := notRunable.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("cannot start %s: command %s in image %s: %s", svc.Name, m[1], svc.Image.Config.Image, m[2])
+	}
+	if m := runtimeErr.FindStringSubmatch(text); m != nil {
+		text = m[1]
+	}
+	return fmt.Errorf("cannot start the container of %s: %s", svc.Name, text)
+}
+
+// portHolder names the container that publishes a port; "" if none does.
+func (b *Backend) portHolder(ctx context.Context, port string) string {
+	found, err := ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) ([]container.Summary, error) {
+		return cli.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("publish", port))})
+	})
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return " by container " + name(found[0].Names)
+}
+
+func diskFull(err error) bool { return strings.Contains(err.Error(), "no space left on device") }
+
+func plain(err error) string {
+	return strings.TrimPrefix(strings.TrimSpace(err.Error()), "Error response from daemon: ")
+}

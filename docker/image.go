@@ -1,0 +1,154 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
+	"github.com/docker/docker/pkg/jsonmessage"
+	"github.com/docker/go-units"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+// pullSilence is how long a pull may say nothing before it is given up.
+const pullSilence = time.Minute
+
+// noteEvery is the least time between two notes of one pull.
+const noteEvery = 250 * time.Millisecond
+
+// prepareImage pulls the image of svc when its pull policy asks for that. A policy of
+// always pulls once in the life of the backend, not before every restart.
+func (b *Backend) prepareImage(ctx context.Context, svc service.Service, note func(string)) error {
+	config := svc.Image.Config
+	always := false
+	switch config.PullPolicy {
+	case types.PullPolicyAlways:
+		always = true
+	case "", types.PullPolicyMissing, types.PullPolicyIfNotPresent, types.PullPolicyNever:
+	default:
+		return fmt.Errorf("service %s: pull_policy %s is not supported; use always, missing or never", svc.Name, config.PullPolicy)
+	}
+	b.mu.Lock()
+	done := b.pulled[config.Image]
+	b.mu.Unlock()
+	if !always || done {
+		_, err := b.imageID(ctx, config.Image)
+		if !errdefs.IsNotFound(err) {
+			return err
+		}
+		if config.PullPolicy == types.PullPolicyNever {
+			return fmt.Errorf("image %s not found here, and pull_policy is never; build or load it", config.Image)
+		}
+	}
+	if err := b.pull(ctx, config.Image, config.Platform, note); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pulled[config.Image] = true
+	return nil
+}
+
+func (b *Backend) imageID(ctx context.Context, ref string) (string, error) {
+	return ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) (string, error) {
+		found, err := cli.ImageInspect(ctx, ref)
+		return found.ID, err
+	})
+}
+
+// pull fetches an image. It has no deadline in all, but the registry may not be silent
+// for longer than pullSilence.
+func (b *Backend) pull(ctx context.Context, ref, platform string, note func(string)) error {
+	cli, err := b.dial(ctx)
+	if err != nil {
+		return err
+	}
+	note("pulling " + ref)
+	live, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(pullSilence, func() { cancel(fmt.Errorf("no answer within %s", pullSilence)) })
+	defer silence.Stop()
+	stream, err := cli.ImagePull(live, ref, image.PullOptions{Platform: platform, RegistryAuth: registryAuth(ctx, ref)})
+	if err == nil {
+		defer stream.Close()
+		err = readPull(stream, ref, note, func() { silence.Reset(pullSilence) })
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case live.Err() != nil:
+		err = context.Cause(live)
+	case client.IsErrConnectionFailed(err):
+		b.drop(cli)
+		return unreachable(cli.DaemonHost(), err)
+	}
+	return pullFault(ref, err)
+}
+
+// readPull reads the engine's report of a pull to its end.
+func readPull(r io.Reader, ref string, note func(string), heard func()) error {
+	type amount struct{ done, total int64 }
+	layers := make(map[string]amount)
+	var last time.Time
+	for decoder := json.NewDecoder(r); ; {
+		var m jsonmessage.JSONMessage
+		if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		heard()
+		if m.Error != nil {
+			return m.Error
+		}
+		if m.Progress == nil || m.Status != "Downloading" || m.Progress.Total <= 0 {
+			continue
+		}
+		layers[m.ID] = amount{m.Progress.Current, m.Progress.Total}
+		if time.Since(last) < noteEvery {
+			continue
+		}
+		last = time.Now()
+		var all amount
+		for _, l := range layers {
+			all.done += l.done
+			all.total += l.total
+		}
+		note(fmt.Sprintf("pulling %s %s of %s", ref, size(all.done), size(all.total)))
+	}
+}
+
+func size(n int64) string {
+	return units.CustomSize("%.3g %s", float64(n), 1000, []string{"B", "kB", "MB", "GB", "TB"})
+}
+
+// pullFault tells a registry that says no from one that can't be reached.
+func pullFault(ref string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+	low := strings.ToLower(text)
+	if errdefs.IsInvalidArgument(err) {
+		return fmt.Errorf("cannot pull image %s: %s", ref, text)
+	}
+	for _, no := range []string{"denied", "unauthorized", "authentication required"} {
+		if strings.Contains(low, no) {
+			return fmt.Errorf("image %s not found here, and the registry refuses it: %s; check the name, or docker login", ref, text)
+		}
+	}
+	for _, no := range []string{"manifest unknown", "not found", "no matching manifest", "does not exist", "invalid reference format"} {
+		if strings.Contains(low, no) && !strings.Contains(low, "lookup ") {
+			return fmt.Errorf("image %s not found here, nor in the registry: %s", ref, text)
+		}
+	}
+	return service.Outside(fmt.Errorf("image %s not found here and the registry is unreachable: %s; build it or set pull_policy", ref, text))
+}

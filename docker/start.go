@@ -1,0 +1,237 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+// Start begins run number run of one replica of svc and returns once its container is
+// up. The container of an earlier run is started again if it was made from the same
+// configuration, and replaced if not. One that runs already, because somebody started
+// it by hand or an answer was lost, is taken as it is.
+//
+// It fails with service.ErrOutside when the engine can't be reached, a published port
+// is in use, or the disk is full; and for good when the command does not exist, or the
+// container's name belongs to a container that healbot did not make, which is never
+// touched. A start that failed leaves no new container behind.
+func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run int) (*Instance, error) {
+	if err := isContainer(svc); err != nil {
+		return nil, err
+	}
+	w, err := b.watch(svc.Project)
+	if err != nil {
+		return nil, err
+	}
+	w.awaitStream(ctx)
+	id, fresh, err := b.obtain(ctx, svc, replica)
+	if err != nil {
+		return nil, err
+	}
+	done := w.starting(id)
+	defer done()
+	err = b.startContainer(ctx, id)
+	if networkGone(err) && !fresh {
+		if id, err = b.replace(ctx, svc, replica, id); err != nil {
+			return nil, err
+		}
+		fresh = true
+		done := w.starting(id)
+		defer done()
+		err = b.startContainer(ctx, id)
+	}
+	if err != nil {
+		if fresh && ctx.Err() == nil {
+			b.discard(id)
+		}
+		return nil, b.startFault(ctx, svc, err)
+	}
+	return w.register(ctx, id, run)
+}
+
+func (b *Backend) startContainer(ctx context.Context, id string) error {
+	return tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
+		return cli.ContainerStart(ctx, id, container.StartOptions{})
+	})
+}
+
+// obtain gives the container that is to be started for one replica; fresh says that it
+// never ran.
+func (b *Backend) obtain(ctx context.Context, svc service.Service, replica int) (id string, fresh bool, err error) {
+	found, err := b.list(ctx, ours(svc.Project, service.Key{Service: svc.Name, Replica: replica})...)
+	if err != nil {
+		return "", false, err
+	}
+	var inherited []mount.Mount
+	for _, c := range found {
+		usable := false
+		if id == "" {
+			if usable, err = b.usable(ctx, svc, c); err != nil {
+				return "", false, err
+			}
+		}
+		if usable {
+			id, fresh = c.ID, c.State == container.StateCreated
+			continue
+		}
+		if id == "" {
+			inherited = append(inherited, unnamedVolumes(c.Mounts)...)
+		}
+		if err := b.retire(ctx, c); err != nil {
+			return "", false, err
+		}
+	}
+	if id != "" {
+		return id, fresh, nil
+	}
+	id, err = b.create(ctx, svc, replica, inherited)
+	return id, true, err
+}
+
+// usable reports whether the container c can be started for svc: made from the same
+// configuration, on networks that still are the same ones, and from the image that a
+// pull brought.
+func (b *Backend) usable(ctx context.Context, svc service.Service, c container.Summary) (bool, error) {
+	if c.Labels[labelHash] != svc.Hash || c.State == container.StateDead || c.State == container.StateRemoving {
+		return false, nil
+	}
+	if svc.Image.Config.PullPolicy == "always" && c.State != container.StateRunning {
+		if id, err := b.imageID(ctx, svc.Image.Config.Image); err != nil || id != c.ImageID {
+			return false, err
+		}
+	}
+	if c.State == container.StateRunning || c.NetworkSettings == nil {
+		return true, nil
+	}
+	for key := range svc.Image.Config.Networks {
+		declared := svc.Image.Networks[key]
+		id, err := b.networkID(ctx, declared.Name)
+		if err != nil {
+			return false, err
+		}
+		joined := c.NetworkSettings.Networks[declared.Name]
+		if joined == nil || (joined.NetworkID != "" && joined.NetworkID != id) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// retire removes a container of ours that is not used again. Its unnamed volumes stay:
+// their data goes along to the next one. A living one is asked to stop first.
+func (b *Backend) retire(ctx context.Context, c container.Summary) error {
+	if c.State == container.StateRunning || c.State == container.StatePaused {
+		err := tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
+			return cli.ContainerStop(ctx, c.ID, container.StopOptions{})
+		})
+		if err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	err := tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
+		return cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true})
+	})
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
+		return fmt.Errorf("cannot replace container %s: %w", name(c.Names), err)
+	}
+	return nil
+}
+
+// replace makes a new container in place of one whose network is gone.
+func (b *Backend) replace(ctx context.Context, svc service.Service, replica int, id string) (string, error) {
+	old, err := b.inspect(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if err := b.retire(ctx, container.Summary{ID: id, Names: []string{old.Name}}); err != nil {
+		return "", err
+	}
+	return b.create(ctx, svc, replica, unnamedVolumes(old.Mounts))
+}
+
+// discard removes a container that could not be started, also when the caller is gone.
+func (b *Backend) discard(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	if err := b.removeContainer(ctx, id); err != nil {
+		b.log.Warn("a container that could not be started stays", "container", id, "why", err)
+	}
+}
+
+// create makes the container of one replica and joins it to its networks.
+func (b *Backend) create(ctx context.Context, svc service.Service, replica int, inherited []mount.Mount) (string, error) {
+	cli, err := b.dial(ctx)
+	if err != nil {
+		return "", err
+	}
+	api := cli.ClientVersion()
+	config, err := containerConfig(svc, replica, api)
+	if err != nil {
+		return "", err
+	}
+	host, err := hostConfig(svc, inherited)
+	if err != nil {
+		return "", err
+	}
+	platform, err := parsePlatform(svc.Image.Config.Platform)
+	if err != nil {
+		return "", fmt.Errorf("service %s: %w", svc.Name, err)
+	}
+	called := containerName(svc, replica)
+	plan, err := planEndpoints(svc, called, api)
+	if err != nil {
+		return "", err
+	}
+	made, err := ask(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) (container.CreateResponse, error) {
+		return cli.ContainerCreate(ctx, config, host, &network.NetworkingConfig{EndpointsConfig: plan.atOnce}, platform, called)
+	})
+	if errdefs.IsConflict(err) {
+		return b.conflict(ctx, svc, replica, called, err)
+	}
+	if err != nil {
+		return "", createFault(svc, err)
+	}
+	for network, e := range plan.later {
+		err := tell(ctx, b, callTime, func(ctx context.Context, cli *client.Client) error {
+			return cli.NetworkConnect(ctx, network, made.ID, e)
+		})
+		if err != nil {
+			b.discard(made.ID)
+			return "", createFault(svc, err)
+		}
+	}
+	return made.ID, nil
+}
+
+// conflict judges a name that is taken: by our own container, when an earlier answer of
+// the engine was lost, or by a stranger.
+func (b *Backend) conflict(ctx context.Context, svc service.Service, replica int, called string, conflict error) (string, error) {
+	holder, err := b.inspect(ctx, called)
+	switch {
+	case isOutside(err), ctx.Err() != nil:
+		return "", err
+	case err != nil:
+		return "", service.Outside(fmt.Errorf("cannot create container %s: %w", called, conflict))
+	}
+	l := holder.Config.Labels
+	want := service.Key{Service: svc.Name, Replica: replica}
+	if l[labelProject] == svc.Project && keyOf(l) == want && l[labelHash] == svc.Hash {
+		return holder.ID, nil
+	}
+	return "", fmt.Errorf("the container name %s is taken by a container that healbot did not make for it (image %s, id %.12s); rename or remove that one, or set container_name", called, holder.Config.Image, holder.ID)
+}
+
+func networkGone(err error) bool {
+	return err != nil && errdefs.IsNotFound(err) && strings.Contains(err.Error(), "network")
+}
+
+func isOutside(err error) bool { return errors.Is(err, service.ErrOutside) }

@@ -1,0 +1,137 @@
+package docker
+
+import (
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/schema"
+)
+
+// supported names what this package puts into effect. A path stands for all that lies
+// below it.
+var supported = []string{
+	"networks",
+	"volumes",
+
+	"services.*.annotations",
+	"services.*.blkio_config",
+	"services.*.cap_add",
+	"services.*.cap_drop",
+	"services.*.cgroup",
+	"services.*.cgroup_parent",
+	"services.*.command",
+	"services.*.container_name",
+	"services.*.cpu_count",
+	"services.*.cpu_percent",
+	"services.*.cpu_period",
+	"services.*.cpu_quota",
+	"services.*.cpu_rt_period",
+	"services.*.cpu_rt_runtime",
+	"services.*.cpu_shares",
+	"services.*.cpus",
+	"services.*.cpuset",
+	"services.*.deploy.resources.limits",
+	"services.*.deploy.resources.reservations.devices",
+	"services.*.deploy.resources.reservations.memory",
+	"services.*.device_cgroup_rules",
+	"services.*.devices",
+	"services.*.dns",
+	"services.*.dns_opt",
+	"services.*.dns_search",
+	"services.*.domainname",
+	"services.*.entrypoint",
+	"services.*.environment",
+	"services.*.expose",
+	"services.*.extra_hosts",
+	"services.*.gpus",
+	"services.*.group_add",
+	"services.*.healthcheck",
+	"services.*.hostname",
+	"services.*.image",
+	"services.*.init",
+	"services.*.ipc",
+	"services.*.isolation",
+	"services.*.labels",
+	"services.*.logging",
+	"services.*.mac_address",
+	"services.*.mem_limit",
+	"services.*.mem_reservation",
+	"services.*.mem_swappiness",
+	"services.*.memswap_limit",
+	"services.*.network_mode",
+	"services.*.networks",
+	"services.*.oom_kill_disable",
+	"services.*.oom_score_adj",
+	"services.*.pid",
+	"services.*.pids_limit",
+	"services.*.platform",
+	"services.*.ports",
+	"services.*.privileged",
+	"services.*.pull_policy",
+	"services.*.read_only",
+	"services.*.runtime",
+	"services.*.security_opt",
+	"services.*.shm_size",
+	"services.*.stdin_open",
+	"services.*.stop_grace_period",
+	"services.*.stop_signal",
+	"services.*.storage_opt",
+	"services.*.sysctls",
+	"services.*.tmpfs",
+	"services.*.tty",
+	"services.*.ulimits",
+	"services.*.user",
+	"services.*.userns_mode",
+	"services.*.uts",
+	"services.*.volumes",
+	"services.*.working_dir",
+}
+
+// loaded names what a container may have and what takes effect before or beside this
+// package: the loader reads it into the service, or policy follows it.
+var loaded = []string{
+	"include",
+	"name",
+	"services.*.depends_on",
+	"services.*.deploy.replicas",
+	"services.*.deploy.restart_policy",
+	"services.*.env_file",
+	"services.*.extends",
+	"services.*.label_file",
+	"services.*.profiles",
+	"services.*.restart",
+	"services.*.scale",
+	"version",
+}
+
+// refused names what lies below a supported path and has no effect yet.
+var refused = []string{
+	"services.*.networks.*.interface_name",
+	"services.*.volumes.[].bind.recursive",
+	"services.*.volumes.[].consistency",
+	"services.*.volumes.[].image",
+	"services.*.volumes.[].volume.subpath",
+}
+
+// Supported gives the attributes of a Compose file that a container may have, as paths
+// in the spelling of compose-go's schema.AttributePaths: "services.*.image",
+// "services.*.ports.[].target". Whatever is not among them has no effect, so that a
+// loader should refuse it.
+func Supported() []string {
+	var paths []string
+	for _, p := range schema.AttributePaths() {
+		path := string(p)
+		if (covered(path, supported) || covered(path, loaded)) && !covered(path, refused) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func covered(path string, by []string) bool {
+	for _, p := range by {
+		if path == p || strings.HasPrefix(path, p+".") {
+			return true
+		}
+	}
+	return false
+}

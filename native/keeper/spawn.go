@@ -1,0 +1,197 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A unit is one instance in the keeper's hands.
+type unit struct {
+	Unit              // guarded by keeper.mu once the unit is in keeper.units
+	child *os.Process // nil for an instance that an earlier keeper started
+	pidfd *os.File    // of the leader; nil if it was gone before this keeper came
+	out   *pump
+	kill  bool // guarded by keeper.mu: it gets no more time
+}
+
+// spawn starts an instance. What is needed to find it again is on disk before it
+// exists.
+func (k *keeper) spawn(s Spec) (Unit, error) {
+	if err := errors.Join(plain(s.Name), plain(s.ID)); err != nil {
+		return Unit{}, err
+	}
+	k.forks.Lock()
+	defer k.forks.Unlock()
+	if err := k.vacate(s.Name); err != nil {
+		return Unit{}, err
+	}
+	u := &unit{Unit: Unit{Label: s.Label, Boot: k.boot, FIFO: k.path("fifo", s.Name+"."+s.ID), Started: time.Now()}}
+	if err := k.launch(u, s); err != nil {
+		k.scrap(u)
+		return Unit{}, err
+	}
+	k.mu.Lock()
+	k.units[u.ID] = u
+	k.record(u)
+	made := u.Unit
+	k.mu.Unlock()
+	go k.watch(u)
+	return made, nil
+}
+
+// vacate makes room for a new instance of a replica: the ended one is forgotten, a
+// live one is an error.
+func (k *keeper) vacate(name string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return errors.New("the keeper is about to end: try again")
+	}
+	for id, u := range k.units {
+		if u.Name != name {
+			continue
+		}
+		if u.Exit == nil {
+			return &Fault{Text: fmt.Sprintf("%s still runs as pid %d: stop it first", name, u.PID), Errno: syscall.EBUSY}
+		}
+		delete(k.units, id)
+	}
+	return nil
+}
+
+// launch makes the FIFO, takes the lock, writes the record and forks.
+func (k *keeper) launch(u *unit, s Spec) error {
+	if err := unix.Mkfifo(u.FIFO, 0o600); err != nil {
+		return fmt.Errorf("cannot make %s: %w", u.FIFO, err)
+	}
+	in, err := openFIFO(u.FIFO, unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	u.out = k.pumpFor(in, u.Log)
+	out, err := openFIFO(u.FIFO, unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	lock, err := lockFile(s.Lock)
+	if errors.Is(err, errTaken) {
+		return &Fault{Text: fmt.Sprintf("a process of an earlier instance of %s still holds %s", s.Name, s.Lock), Errno: syscall.EBUSY}
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := k.record(u); err != nil {
+		return err
+	}
+	if u.child, err = k.fork(s, out, lock); err != nil {
+		return err
+	}
+	return k.identify(u)
+}
+
+// fork starts the leader in a session of its own, with the caller's umask.
+func (k *keeper) fork(s Spec, out, lock *os.File) (*os.Process, error) {
+	attr := &os.ProcAttr{
+		Dir:   s.Dir,
+		Env:   append(s.Env[:len(s.Env):len(s.Env)], "HEALBOT_ID="+s.ID, "HEALBOT_LOCK_FD=3"),
+		Files: []*os.File{k.null, out, out, lock},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	}
+	defer unix.Umask(unix.Umask(s.Umask))
+	for wait := 5 * time.Millisecond; ; wait *= 2 {
+		p, err := os.StartProcess(s.Argv[0], s.Argv, attr)
+		// A program that was written a moment ago may still be open for writing in a
+		// child that has not reached its exec.
+		if !errors.Is(err, syscall.ETXTBSY) || wait > time.Second {
+			return p, err
+		}
+		time.Sleep(wait)
+	}
+}
+
+// identify notes what tells the new leader from any later process with its pid. The
+// leader can't be reaped yet, so the pid is its own.
+func (k *keeper) identify(u *unit) error {
+	u.PID = u.child.Pid
+	p, err := readProc(u.PID)
+	if err == nil {
+		u.Ticks = p.ticks
+		err = u.hold(p)
+	}
+	if err != nil {
+		_ = u.child.Kill()
+		_, _ = u.child.Wait()
+		return fmt.Errorf("cannot watch process %d: %w", u.PID, err)
+	}
+	if k.guard {
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", u.PID), []byte("0"), 0)
+	}
+	return nil
+}
+
+// hold opens the leader's pidfd for the runtime's poller.
+func (u *unit) hold(p proc) error {
+	fd, err := p.open()
+	if err == nil {
+		u.pidfd = os.NewFile(uintptr(fd), "pidfd")
+	}
+	return err
+}
+
+// openFIFO opens our end of a FIFO, or with other flags the service's. Opened for both
+// directions, it never sees an end of file and never waits for the other side.
+func openFIFO(path string, flags int) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|flags, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", path, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO || int(st.Uid) != os.Geteuid() {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%s is not a FIFO of ours: remove it", path)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// record writes down what is known of u, replacing the earlier record.
+func (k *keeper) record(u *unit) error {
+	b, err := json.Marshal(u.Unit)
+	if err == nil {
+		tmp := k.path("run", "."+u.Name)
+		if err = os.WriteFile(tmp, b, 0o600); err == nil {
+			err = os.Rename(tmp, k.path("run", u.Name+".json"))
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot write the record of %s: %w", u.Name, err)
+		logf("%v", err)
+	}
+	return err
+}
+
+// scrap takes back what a start that failed has made.
+func (k *keeper) scrap(u *unit) {
+	if u.out != nil {
+		u.out.drain()
+		k.release(u)
+	}
+	k.erase(u)
+}
+
+// erase removes the files of an instance that is gone.
+func (k *keeper) erase(u *unit) {
+	_ = os.Remove(u.FIFO)
+	_ = os.Remove(k.path("run", u.Name+".json"))
+}
+
+// inside reports whether the lock is one of this project's own.
+func (k *keeper) inside(lock string) bool { return filepath.Dir(lock) == k.path("locks") }

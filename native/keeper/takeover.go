@@ -1,0 +1,110 @@
+package keeper
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// takeOver takes charge of what an earlier keeper has left: it reads the records,
+// compares them with what runs, and goes on with output and exits.
+func (k *keeper) takeOver() {
+	files, _ := filepath.Glob(k.path("run", "*.json"))
+	fifos := map[string]bool{}
+	for _, f := range files {
+		u, err := readRecord(f)
+		if err != nil {
+			logf("set aside %s: %v", f, err)
+			_ = os.Rename(f, f+".bad")
+			continue
+		}
+		if u.Exit == nil && !k.find(u) {
+			k.erase(u)
+			continue
+		}
+		k.units[u.ID] = u
+		if u.Exit == nil {
+			fifos[u.FIFO] = true
+			k.record(u)
+			go k.watch(u)
+		}
+	}
+	left, _ := filepath.Glob(k.path("fifo", "*"))
+	for _, f := range left {
+		if !fifos[f] {
+			_ = os.Remove(f)
+		}
+	}
+}
+
+// readRecord reads one record and refuses one that is torn or alien.
+func readRecord(path string) (*unit, error) {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > 1<<20 {
+		return nil, fmt.Errorf("not a record")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{}
+	if err := json.Unmarshal(b, &u.Unit); err != nil {
+		return nil, err
+	}
+	if plain(u.Name) != nil || plain(u.ID) != nil || u.Name+".json" != filepath.Base(path) || u.PID == 1 || u.PID < 0 {
+		return nil, fmt.Errorf("not a record of ours")
+	}
+	u.FIFO = filepath.Join(filepath.Dir(filepath.Dir(path)), "fifo", u.Name+"."+u.ID)
+	return u, nil
+}
+
+// find takes hold of the instance that a record speaks of. It reports false for a
+// record that speaks of another boot, or of a start that never came about.
+func (k *keeper) find(u *unit) bool {
+	if u.Boot != k.boot {
+		return false
+	}
+	if u.PID == 0 {
+		leader := k.stray(u.ID)
+		if leader.pid == 0 {
+			return false
+		}
+		u.PID, u.Ticks = leader.pid, leader.ticks
+	}
+	if p, err := readProc(u.PID); err == nil && p.ticks == u.Ticks {
+		if err := u.hold(p); err != nil {
+			logf("cannot watch process %d of %s: %v", u.PID, u.Name, err)
+		}
+	}
+	in, err := openFIFO(u.FIFO, unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	if err != nil { // the name is gone, but the service still has the FIFO open
+		in, err = openFIFO(fmt.Sprintf("/proc/%d/fd/1", u.PID), unix.O_NONBLOCK)
+	}
+	if err != nil && unix.Mkfifo(u.FIFO, 0o600) == nil {
+		logf("cannot find the output of %s any more: %v", u.Name, err)
+		in, err = openFIFO(u.FIFO, unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	}
+	if err != nil {
+		logf("cannot watch %s: %v", u.Name, err)
+		return false
+	}
+	u.out = k.pumpFor(in, u.Log)
+	return true
+}
+
+// stray finds the leader of an instance whose keeper died between making it and
+// writing down its pid. Its pid is 0 if there is none.
+func (k *keeper) stray(id string) (leader proc) {
+	for _, p := range allProcs() {
+		if p.session == p.pid && p.live() && (leader.pid == 0 || p.ticks < leader.ticks) && p.marked(id) {
+			leader = p
+		}
+	}
+	return leader
+}

@@ -1,0 +1,125 @@
+package keeper
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// members lists the live processes of an instance: those of the leader's session,
+// those that carry its HEALBOT_ID, and every descendant of one of them. So a child
+// that made a session of its own, or lost its parent, is found too.
+func (k *keeper) members(u *unit) []proc {
+	all := allProcs()
+	in := map[int]bool{}
+	ours := true // the session number is still the leader's
+	for _, p := range all {
+		if p.pid == u.PID && p.ticks != u.Ticks {
+			ours = false
+		}
+	}
+	self := os.Getpid()
+	for _, p := range all {
+		if p.pid <= 1 || p.pid == self || p.ticks < u.Ticks {
+			continue
+		}
+		in[p.pid] = ours && u.PID > 1 && (p.pid == u.PID || p.session == u.PID) || p.live() && p.marked(u.ID)
+	}
+	for grown := true; grown; {
+		grown = false
+		for _, p := range all {
+			if in[p.ppid] && !in[p.pid] && p.pid != self && p.ticks >= u.Ticks {
+				in[p.pid], grown = true, true
+			}
+		}
+	}
+	var live []proc
+	for _, p := range all {
+		if in[p.pid] && p.live() {
+			live = append(live, p)
+		}
+	}
+	if len(live) == 0 {
+		live = k.lockHolders(u, all)
+	}
+	return live
+}
+
+// lockHolders lists the processes that still hold the lock of an instance of which
+// nothing else is found: those that left its session and dropped its environment.
+func (k *keeper) lockHolders(u *unit, all []proc) []proc {
+	if u.Job || !k.inside(u.Lock) {
+		return nil
+	}
+	f, err := lockFile(u.Lock)
+	if err == nil {
+		f.Close()
+		return nil
+	}
+	var st unix.Stat_t
+	if err != errTaken || unix.Lstat(u.Lock, &st) != nil {
+		return nil
+	}
+	var live []proc
+	for _, p := range all {
+		if p.pid > 1 && p.pid != os.Getpid() && p.live() && p.ticks >= u.Ticks && p.holds(st) {
+			live = append(live, p)
+		}
+	}
+	return live
+}
+
+// clear returns when nothing of an instance lives whose leader has ended, and says
+// how many processes it killed for that. If the instance was asked to stop, the rest
+// has as long to end as the whole would have had.
+func (k *keeper) clear(u *unit) (left int) {
+	killed := map[proc]bool{}
+	for {
+		live := k.members(u)
+		if len(live) == 0 {
+			return len(killed)
+		}
+		wait := k.patience(u)
+		if wait <= 0 {
+			for _, p := range live {
+				killed[proc{pid: p.pid, ticks: p.ticks}] = true
+			}
+			slay(live)
+			wait = time.Second
+		}
+		await(live, min(wait, time.Second))
+	}
+}
+
+// patience says how much longer the rest of an instance may take to end.
+func (k *keeper) patience(u *unit) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if u.kill || u.Stopping.IsZero() {
+		return 0
+	}
+	return time.Until(u.Stopping.Add(u.Grace))
+}
+
+// slay kills processes; stopped first, they can't fork away from under it.
+func slay(procs []proc) {
+	send(procs, unix.SIGSTOP)
+	send(procs, unix.SIGKILL)
+}
+
+// killTree kills everything of an instance, again and again until nothing is found.
+func (k *keeper) killTree(u *unit) {
+	k.mu.Lock()
+	u.kill = true
+	k.mu.Unlock()
+	for range 5 {
+		live := k.members(u)
+		if len(live) == 0 {
+			return
+		}
+		slay(live)
+		await(live, time.Second)
+	}
+	logf("cannot kill all of %s: some of its processes do not answer", u.Name)
+}

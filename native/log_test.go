@@ -1,0 +1,423 @@
+package native
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/healing-bot/healbot/native/keeper"
+	"github.com/healing-bot/healbot/service"
+)
+
+// numbered checks that the files hold lines 1 to n of the fixture once each, whole and
+// in order.
+func numbered(t *testing.T, n int, files ...string) {
+	t.Helper()
+	var all strings.Builder
+	for _, f := range files {
+		s := read(t, f)
+		if s != "" && !strings.HasSuffix(s, "\n") {
+			t.Errorf("%s does not end at a line end", f)
+		}
+		all.WriteString(s)
+	}
+	i := 0
+	for line := range strings.Lines(all.String()) {
+		i++
+		if want := fmt.Sprintf("line %09d %s\n", i, strings.Repeat("x", i%97)); line != want {
+			t.Fatalf("line %d is %q", i, line)
+		}
+	}
+	if i != n {
+		t.Errorf("%d lines, want %d", i, n)
+	}
+}
+
+// killKeeper kills the keeper, if there is one that answers.
+func killKeeper(t *testing.T, dir string) bool {
+	c, err := keeper.Dial(deadline(t), dir, func(keeper.Unit) {})
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	pid := keeperPID(t, dir)
+	return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
+}
+
+func TestLinesUnderKills(t *testing.T) {
+	const n = 60000
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	in := start(t, b, self(dir, "lines", fmt.Sprint(n), "9"))
+	kills := 0
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Millisecond)
+		_, err := in.Wait(ctx)
+		cancel()
+		if err == nil {
+			break
+		}
+		if killKeeper(t, dir) {
+			kills++
+		}
+	}
+	if e := wait(t, in); e.Code != 9 {
+		t.Errorf("exit: %v", e)
+	}
+	if kills < 5 {
+		t.Errorf("only %d kills", kills)
+	}
+	numbered(t, n, filepath.Join(dir, "logs", "web.log"))
+	t.Logf("%d lines, %d kills of the keeper", n, kills)
+}
+
+func TestRotation(t *testing.T) {
+	const n = 50000
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	svc := self(dir, "lines", fmt.Sprint(n), "0")
+	svc.Process.Log = service.Log{MaxSize: 256 << 10, MaxFiles: 100}
+	wait(t, start(t, b, svc))
+	var files []string
+	for i := 99; i > 0; i-- {
+		f := filepath.Join(dir, "logs", fmt.Sprintf("web.log.%d", i))
+		if st, err := os.Stat(f); err == nil {
+			files = append(files, f)
+			if st.Size() < 256<<10 || st.Size() > 256<<10+200 {
+				t.Errorf("%s has %d bytes", f, st.Size())
+			}
+		}
+	}
+	if len(files) < 5 {
+		t.Errorf("%d rotated files", len(files))
+	}
+	numbered(t, n, append(files, filepath.Join(dir, "logs", "web.log"))...)
+}
+
+func TestRotationKeepsMaxFiles(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	for max := 3; max > 0; max-- {
+		svc := self(dir, "lines", "5000", "0")
+		svc.Process.Log = service.Log{MaxSize: 20 << 10, MaxFiles: max}
+		wait(t, start(t, b, svc))
+		if files, _ := filepath.Glob(filepath.Join(dir, "logs", "*")); len(files) != max {
+			t.Errorf("max-file %d: %v", max, files)
+		}
+	}
+}
+
+func TestRotationUnderKills(t *testing.T) {
+	const n = 60000
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	svc := self(dir, "lines", fmt.Sprint(n), "0")
+	svc.Process.Log = service.Log{MaxSize: 64 << 10, MaxFiles: 500}
+	in := start(t, b, svc)
+	for done := false; !done; {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		_, err := in.Wait(ctx)
+		cancel()
+		if done = err == nil; !done {
+			killKeeper(t, dir)
+		}
+	}
+	var files []string
+	for i := 499; i > 0; i-- {
+		if f := filepath.Join(dir, "logs", fmt.Sprintf("web.log.%d", i)); read(t, f) != "" {
+			files = append(files, f)
+		}
+	}
+	numbered(t, n, append(files, filepath.Join(dir, "logs", "web.log"))...)
+}
+
+func TestHugeLine(t *testing.T) {
+	dir := t.TempDir()
+	wait(t, start(t, newBackend(t, dir), sh(dir, "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end")))
+	if got, want := logOf(t, dir, "end"), strings.Repeat("x", 5000000)+"\nend\n"; got != want {
+		t.Errorf("log of %d bytes, want %d", len(got), len(want))
+	}
+}
+
+func TestLastLineWithoutNewline(t *testing.T) {
+	dir := t.TempDir()
+	wait(t, start(t, newBackend(t, dir), sh(dir, `printf 'one\ntwo\000\377'`)))
+	path := filepath.Join(dir, "logs", "web.log")
+	if got := read(t, path); got != "one\ntwo\000\377" {
+		t.Errorf("log: %q", got)
+	}
+	if diff := cmp.Diff([]string{"one", "two\000\377"}, tail(t, path, -1)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLogNone(t *testing.T) {
+	dir := t.TempDir()
+	svc := sh(dir, "head -c 3000000 /dev/zero; exit 2")
+	svc.Process.Log = service.Log{None: true}
+	if e := wait(t, start(t, newBackend(t, dir), svc)); e.Code != 2 {
+		t.Errorf("exit: %v", e)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "logs")); err == nil {
+		t.Error("a folder for logs was made")
+	}
+}
+
+func TestLogChangedByHand(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "logs", "web.log")
+	step := func(n int) string { return filepath.Join(dir, fmt.Sprintf("step%d", n)) }
+	start(t, newBackend(t, dir), sh(dir, `i=1; while test $i -le 4; do echo part $i; while ! test -e step$i; do sleep 0.01; done; i=$((i+1)); done; exec sleep 1000`))
+	for i, change := range []func() error{
+		func() error { return os.Remove(path) },
+		func() error { return os.Truncate(path, 0) },
+		func() error { return os.RemoveAll(filepath.Dir(path)) },
+	} {
+		logOf(t, dir, fmt.Sprintf("part %d\n", i+1))
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(step(i+1), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := logOf(t, dir, "\n"), fmt.Sprintf("part %d\n", i+2); got != want {
+			t.Errorf("log: %q, want %q", got, want)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o640 {
+			t.Errorf("mode %v %v", st.Mode(), err)
+		}
+	}
+}
+
+func TestLogIsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	for name, plant := range map[string]func(path string) error{
+		"symbolic": func(p string) error { return os.Symlink(victim, p) },
+		"hard":     func(p string) error { return os.Link(victim, p) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(victim, []byte("mine\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := plant(filepath.Join(dir, "logs", "web.log")); err != nil {
+				t.Fatal(err)
+			}
+			e := wait(t, start(t, newBackend(t, dir), sh(dir, "head -c 1000000 /dev/zero; exit 2")))
+			if e.Code != 2 || !strings.Contains(e.Reason, "1000000 bytes") {
+				t.Errorf("exit: %v", e)
+			}
+			if got := read(t, victim); got != "mine\n" {
+				t.Errorf("victim: %q", got)
+			}
+		})
+	}
+}
+
+// A full disk neither blocks nor ends the service, and the log says what is missing.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	logs := filepath.Join(dir, "logs")
+	if err := os.Mkdir(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", logs, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("cannot mount: %v", err)
+	}
+	defer func() { _ = syscall.Unmount(logs, syscall.MNT_DETACH) }()
+	ballast := filepath.Join(logs, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 128<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in := start(t, newBackend(t, dir), sh(dir, "yes 0123456789 | head -n 200000; touch wrote; while ! test -e go; do sleep 0.01; done; sleep 0.3; echo again; exit 5"))
+	until(t, "all is written", func() bool { _, err := os.Stat(filepath.Join(dir, "wrote")); return err == nil })
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := wait(t, in); e.Code != 5 || !strings.Contains(e.Reason, "bytes of its output are lost") {
+		t.Errorf("exit: %v", e)
+	}
+	s := read(t, filepath.Join(logs, "web.log"))
+	if !strings.Contains(s, "bytes of output are missing here: no space left on device\n") || !strings.HasSuffix(s, "again\n") {
+		t.Errorf("end of the log: %q", s[max(0, len(s)-200):])
+	}
+}
+
+func tail(t *testing.T, path string, n int) []string {
+	t.Helper()
+	var got []string
+	err := Logs(deadline(t), path, service.LogOptions{Tail: n}, func(b []byte) error {
+		got = append(got, string(b))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestTail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.log")
+	if got := tail(t, path, 10); got != nil {
+		t.Errorf("of no file: %q", got)
+	}
+	for name, s := range map[string]string{".2": "a\nb\n", ".1": "c\nd\n", "": "e\n\nf"} {
+		if err := os.WriteFile(path+name, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := []string{"a", "b", "c", "d", "e", "", "f"}
+	for n := 0; n <= 9; n++ {
+		want := all[max(0, len(all)-n):]
+		if diff := cmp.Diff(strings.Join(want, ","), strings.Join(tail(t, path, n), ",")); diff != "" {
+			t.Errorf("tail %d: %s", n, diff)
+		}
+	}
+	if diff := cmp.Diff(all, tail(t, path, -1)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTailOfALongLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.log")
+	long := strings.Repeat("y", 200_000)
+	if err := os.WriteFile(path, []byte("first\n"+long+"\nlast\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := tail(t, path, 2)
+	if len(got) != 5 || strings.Join(got[:4], "") != long || got[4] != "last" {
+		t.Errorf("%d pieces", len(got))
+	}
+	for _, p := range got {
+		if len(p) > 64<<10 {
+			t.Errorf("a piece of %d bytes", len(p))
+		}
+	}
+}
+
+// collector follows a log.
+type collector struct {
+	mu    sync.Mutex // guards what follows
+	lines []string
+}
+
+func (c *collector) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.lines, "\n")
+}
+
+func followed(t *testing.T, path string, n int) (*collector, func()) {
+	t.Helper()
+	c := &collector{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- Logs(ctx, path, service.LogOptions{Tail: n, Follow: true}, func(b []byte) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.lines = append(c.lines, string(bytes.Clone(b)))
+			return nil
+		})
+	}()
+	var once sync.Once
+	end := func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("follow: %v", err)
+			}
+		})
+	}
+	t.Cleanup(end)
+	return c, end
+}
+
+func TestFollowAcrossRotationAndRestart(t *testing.T) {
+	const n = 20000
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	path := filepath.Join(dir, "logs", "web.log")
+	c, end := followed(t, path, -1)
+	var want strings.Builder
+	for run := 1; run <= 2; run++ {
+		svc := self(dir, "lines", fmt.Sprint(n), "1")
+		svc.Process.Log = service.Log{MaxSize: 100 << 10, MaxFiles: 50}
+		wait(t, start(t, b, svc))
+		for i := 1; i <= n; i++ {
+			fmt.Fprintf(&want, "line %09d %s\n", i, strings.Repeat("x", i%97))
+		}
+	}
+	until(t, "all lines", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.lines) >= 2*n })
+	end()
+	if got := c.text() + "\n"; got != want.String() {
+		t.Errorf("followed %d bytes, written %d", len(got), want.Len())
+	}
+}
+
+func TestFollowByHand(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "logs", "web.log")
+	c, _ := followed(t, path, 0)
+	add := func(s string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	see := func(want string) {
+		t.Helper()
+		until(t, want, func() bool { return c.text() == want })
+	}
+	until(t, "folder", func() bool { _, err := os.Stat(filepath.Dir(path)); return err == nil })
+	add("a\nb")
+	see("a\nb") // the unfinished line after a pause
+	add("c\n")
+	see("a\nb\nc")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	add("d\n")
+	see("a\nb\nc\nd")
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	add("e\n")
+	see("a\nb\nc\nd\ne")
+}
+
+func TestEmitFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.log")
+	if err := os.WriteFile(path, []byte("a\nb\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("full")
+	err := Logs(deadline(t), path, service.LogOptions{Tail: -1, Follow: true}, func([]byte) error { return full })
+	if err != full {
+		t.Errorf("got %v", err)
+	}
+}
