@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -113,7 +114,7 @@ func (f field) texts() []string {
 		for i, item := range v {
 			s, ok := item.(string)
 			if !ok {
-				f.get(fmt.Sprint(i)).fail("", "must be a string")
+				f.rep.at(append(slices.Clone(f.path), strconv.Itoa(i)), "", "%s must hold strings only", last(f.path))
 				continue
 			}
 			list = append(list, s)

@@ -44,31 +44,18 @@ func find(o Options) (*found, error) {
 	case len(o.Files) > 0:
 		start = filepath.Dir(absolute(o.Dir, o.Files[0]))
 	}
-	files := listed(o.EnvFiles, f.setting("ENV_FILES"), ",")
-	if err := f.loadEnv(o.Dir, start, files); err != nil {
+	envFiles := listed(o.EnvFiles, f.setting("ENV_FILES"), ",")
+	if err := f.loadEnv(o.Dir, start, envFiles); err != nil {
 		return nil, err
 	}
-	sep := f.env["COMPOSE_PATH_SEPARATOR"]
-	if sep == "" {
-		sep = string(os.PathListSeparator)
-	}
-	f.files = listed(o.Files, f.setting("FILE"), sep)
-	if len(f.files) == 0 {
-		if err := f.search(start); err != nil {
-			return nil, err
-		}
-	}
-	for i, file := range f.files {
-		if file == "-" {
-			return nil, errors.New("cannot read the compose file from standard input: its project has no directory for status and logs; give a file name to -f")
-		}
-		f.files[i] = absolute(o.Dir, file)
+	if err := f.choose(o, start); err != nil {
+		return nil, err
 	}
 	f.dir = filepath.Dir(f.files[0])
 	if o.ProjectDir != "" {
 		f.dir = start
 	}
-	if len(files) == 0 && f.dir != start {
+	if len(envFiles) == 0 && f.dir != start {
 		if err := f.loadEnv(o.Dir, f.dir, nil); err != nil {
 			return nil, err
 		}
@@ -79,6 +66,25 @@ func find(o Options) (*found, error) {
 		f.name = f.setting("PROJECT_NAME")
 	}
 	return f, nil
+}
+
+// choose takes the files that are named, or else looks for some.
+func (f *found) choose(o Options, start string) error {
+	sep := f.env["COMPOSE_PATH_SEPARATOR"]
+	if sep == "" {
+		sep = string(os.PathListSeparator)
+	}
+	f.files = listed(o.Files, f.setting("FILE"), sep)
+	if len(f.files) == 0 {
+		return f.search(start)
+	}
+	for i, file := range f.files {
+		if file == "-" {
+			return errors.New("cannot read the compose file from standard input: its project has no directory for status and logs; give a file name to -f")
+		}
+		f.files[i] = absolute(o.Dir, file)
+	}
+	return nil
 }
 
 // search looks for a file under one of the usual names, in dir and above it.

@@ -118,8 +118,10 @@ func (g *gatherer) next(s *source, at *yaml.Node, file string) *source {
 	g.seen[file] = true
 	next, err := g.open(file)
 	if err != nil {
-		g.add(Problem{File: s.shown, Line: at.Line, Column: at.Column,
-			Text: fmt.Sprintf("cannot read %s: %v", shown(file, g.display), err), Hint: hintFor(err)})
+		g.add(Problem{
+			File: s.shown, Line: at.Line, Column: at.Column,
+			Text: fmt.Sprintf("cannot read %s: %v", shown(file, g.display), err), Hint: hintFor(err),
+		})
 		return nil
 	}
 	return next
@@ -137,8 +139,10 @@ func (g *gatherer) envFiles(s *source, n *yaml.Node, dir string) {
 			continue
 		}
 		if _, err := readFile(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			g.add(Problem{File: s.shown, Line: item.Line, Column: item.Column,
-				Text: fmt.Sprintf("cannot read %s: %v", shown(file, g.display), plain(err)), Hint: hintFor(err)})
+			g.add(Problem{
+				File: s.shown, Line: item.Line, Column: item.Column,
+				Text: fmt.Sprintf("cannot read %s: %v", shown(file, g.display), plain(err)), Hint: hintFor(err),
+			})
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/healing-bot/healbot/service"
 )
 

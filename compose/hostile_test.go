@@ -58,7 +58,14 @@ func TestDamagedFiles(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add(seed(f))
-	f.Fuzz(func(t *testing.T, content []byte) { _ = loadBytes(t, t.TempDir(), content) })
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, content []byte) {
+		start := time.Now()
+		_ = loadBytes(t, dir, content)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
 }
 
 // What would eat memory or time is refused within a second.

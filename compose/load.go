@@ -56,6 +56,7 @@ func Load(ctx context.Context, o Options) (*Project, error) {
 	if err := rep.err(); err != nil {
 		return nil, err
 	}
+	slices.Sort(rep.warnings) // compose-go goes through maps
 	p.Files, p.Warnings, p.Debug = f.files, rep.warnings, over.debug
 	return p, nil
 }

@@ -4,8 +4,9 @@ import (
 	"strconv"
 
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/healing-bot/healbot/service"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/healing-bot/healbot/service"
 )
 
 // ports converts the declared ports. A native service listens itself, so that the

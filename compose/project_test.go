@@ -91,8 +91,10 @@ func TestProblemsAreTyped(t *testing.T) {
 	if !errors.As(err, &ps) || len(ps) != 1 {
 		t.Fatalf("got %v", err)
 	}
-	want := Problem{File: "healbot-compose.yml", Line: 1, Column: 26, Service: "a",
-		Text: "restrat is not an attribute of a service (did you mean restart?)"}
+	want := Problem{
+		File: "healbot-compose.yml", Line: 1, Column: 26, Service: "a",
+		Text: "restrat is not an attribute of a service (did you mean restart?)",
+	}
 	if ps[0] != want {
 		t.Errorf("got %+v", ps[0])
 	}
@@ -135,5 +137,19 @@ func TestDebug(t *testing.T) {
 		if err != nil || p.Debug != want {
 			t.Errorf("DEBUG=%s: %v, %v", value, p.Debug, err)
 		}
+	}
+}
+
+func TestLocate(t *testing.T) {
+	p, err := load(t, "services: {a: {image: x}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := Locate(Options{Dir: p.Dir})
+	if err != nil || dir != p.Dir {
+		t.Errorf("got %q, %v", dir, err)
+	}
+	if _, err := Locate(Options{Dir: p.Dir, Files: []string{"-"}}); err == nil {
+		t.Error("standard input was accepted")
 	}
 }

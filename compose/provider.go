@@ -7,6 +7,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/consts"
 	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/healing-bot/healbot/service"
 )
 

@@ -143,6 +143,7 @@ func (r *report) settle() {
 	if len(path) > 0 {
 		text = strings.TrimPrefix(text, "services."+path[1]+": ")
 		text = strings.TrimPrefix(text, fmt.Sprintf("service %q ", path[1]))
+		text = strings.TrimPrefix(text, "service "+path[1]+" ")
 	}
 	r.at(path, "", "%s", text)
 }

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/healing-bot/healbot/service"
 	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/service"
 )
 
 // realtime signals have no fixed number; the engine knows them, a process of this

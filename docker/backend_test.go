@@ -37,14 +37,14 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, engine: healtest.NeedEngine(t), image: healtest.Image(t), project: healtest.Unique("docker")}
-	w.backend = open(t)
+	b := open(t)
+	w.backend = b
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), healtest.Deadline)
 		defer cancel()
-		if err := w.backend.Remove(ctx, w.project); err != nil {
+		if err := b.Remove(ctx, w.project); err != nil {
 			t.Errorf("cannot clean up: %v", err)
 		}
-		w.backend.Close()
 	})
 	return w
 }

@@ -44,7 +44,7 @@ func TestLabelsAndName(t *testing.T) {
 
 func TestAttributesReachTheEngine(t *testing.T) {
 	w := newWorld(t)
-	dir, value, yes := t.TempDir(), "bar", true
+	dir, value := t.TempDir(), "bar"
 	grace := types.Duration(7 * time.Second)
 	svc := w.service("web", "sleep")
 	s := &svc.Image.Config
@@ -64,15 +64,14 @@ func TestAttributesReachTheEngine(t *testing.T) {
 		w.must(w.engine.VolumeRemove(w.within(), w.project+"_data", false))
 	})
 	s.Tmpfs = types.StringList{"/run:size=1m"}
-	s.CapDrop, s.ReadOnly, s.Init = []string{"NET_RAW"}, true, &yes
+	s.CapDrop, s.ReadOnly = []string{"NET_RAW"}, true
 	s.MemLimit, s.PidsLimit, s.CPUS = 64<<20, 50, 0.1
 	s.Ulimits = map[string]*types.UlimitsConfig{"nofile": {Soft: 100, Hard: 200}}
-	s.Logging = &types.LoggingConfig{Driver: "json-file", Options: types.Options{"max-size": "1m"}}
+	s.Logging = &types.LoggingConfig{Driver: "json-file", Options: types.Options{"max-size": "1m", "max-file": "2"}}
 	s.GroupAdd, s.ShmSize, s.Expose = []string{"7"}, 1<<20, types.StringOrNumberList{"80-81"}
-	s.Init = nil // the engine's init may not be installed
 
 	c := w.inspect(w.start(svc, 1).About().ID)
-	seconds := 7
+
 	got := map[string]any{
 		"env": slices.Contains(c.Config.Env, "FOO=bar"), "dir": c.Config.WorkingDir, "user": c.Config.User,
 		"host": c.Config.Hostname, "grace": *c.Config.StopTimeout, "binds": c.HostConfig.Binds,
@@ -82,9 +81,9 @@ func TestAttributesReachTheEngine(t *testing.T) {
 		"mounts": len(c.HostConfig.Mounts), "soft": c.HostConfig.Ulimits[0].Soft, "ro": c.HostConfig.ReadonlyRootfs,
 	}
 	want := map[string]any{
-		"env": true, "dir": "/", "user": "0:0", "host": "box", "grace": seconds,
+		"env": true, "dir": "/", "user": "0:0", "host": "box", "grace": 7,
 		"binds": []string{dir + "/made:/bound:ro"}, "memory": int64(64 << 20), "cpus": int64(100_000_000),
-		"pids": int64(50), "log": container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m"}},
+		"pids": int64(50), "log": container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m", "max-file": "2"}},
 		"shm": int64(1 << 20), "tmpfs": map[string]string{"/run": "size=1m"}, "drop": []string{"CAP_NET_RAW"},
 		"groups": []string{"7"}, "ports": 2, "mounts": 2, "soft": int64(100), "ro": true,
 	}

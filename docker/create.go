@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/docker/api/types/blkiodev"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/strslice"
@@ -53,17 +52,13 @@ func containerConfig(svc service.Service, replica int, api string) (*container.C
 // The engine's own restart policy is always off: healbot restarts.
 func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostConfig, error) {
 	c := svc.Image.Config
-	for _, mode := range []string{c.NetworkMode, c.Pid, c.Ipc} {
-		if strings.HasPrefix(mode, "service:") {
-			return nil, fmt.Errorf("service %s: %s is not supported; give the service a network, or name a container with container:NAME", svc.Name, mode)
-		}
+	if err := checkNamespaces(svc); err != nil {
+		return nil, err
 	}
 	security, err := securityOptions(c.SecurityOpt, svc.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", svc.Name, err)
 	}
-	hosts := c.ExtraHosts.AsList(":")
-	slices.Sort(hosts)
 	host := &container.HostConfig{
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		PortBindings:   portBindings(c.Ports),
@@ -74,7 +69,7 @@ func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostCo
 		DNS:            c.DNS,
 		DNSOptions:     c.DNSOpts,
 		DNSSearch:      c.DNSSearch,
-		ExtraHosts:     hosts,
+		ExtraHosts:     slices.Sorted(slices.Values(c.ExtraHosts.AsList(":"))),
 		GroupAdd:       c.GroupAdd,
 		IpcMode:        container.IpcMode(c.Ipc),
 		OomScoreAdj:    int(c.OomScoreAdj),
@@ -96,17 +91,18 @@ func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostCo
 	if c.Logging != nil {
 		host.LogConfig = container.LogConfig{Type: c.Logging.Driver, Config: c.Logging.Options}
 	}
-	if c.BlkioConfig != nil {
-		host.BlkioWeight = c.BlkioConfig.Weight
-		for _, w := range c.BlkioConfig.WeightDevice {
-			host.BlkioWeightDevice = append(host.BlkioWeightDevice, &blkiodev.WeightDevice{Path: w.Path, Weight: w.Weight})
-		}
-		host.BlkioDeviceReadBps = throttles(c.BlkioConfig.DeviceReadBps)
-		host.BlkioDeviceReadIOps = throttles(c.BlkioConfig.DeviceReadIOps)
-		host.BlkioDeviceWriteBps = throttles(c.BlkioConfig.DeviceWriteBps)
-		host.BlkioDeviceWriteIOps = throttles(c.BlkioConfig.DeviceWriteIOps)
-	}
 	return host, setVolumes(svc, host, inherited)
+}
+
+// checkNamespaces refuses to share namespaces with another service by its name.
+func checkNamespaces(svc service.Service) error {
+	c := svc.Image.Config
+	for _, mode := range []string{c.NetworkMode, c.Pid, c.Ipc} {
+		if strings.HasPrefix(mode, "service:") {
+			return fmt.Errorf("service %s: %s is not supported; give the service a network, or name a container with container:NAME", svc.Name, mode)
+		}
+	}
+	return nil
 }
 
 // networkMode gives the network that the container is created with: the one of highest

@@ -1,2 +1,33 @@
-// Package docker runs services as containers of the Docker engine.
+// Package docker runs services as containers of the Docker engine: it makes images,
+// networks and volumes ready, creates and starts containers, says how they ended, gives
+// what they wrote, and cleans up.
+//
+// A caller may rely on this:
+//
+//   - The engine may be absent when a Backend is made, and may come and go. Every call
+//     to it has a deadline. What needs it then fails with service.ErrOutside and a
+//     sentence that says where the engine was looked for; it works again when the engine
+//     is back. Nothing is remembered that the engine could not be asked for.
+//   - Only what bears healbot's own labels is started, stopped or removed. A container
+//     that has the name of ours without them is a clear error; a network or volume that
+//     was there before is used and kept. Named volumes are never removed. Unnamed ones
+//     go along when a container is replaced, and go with the project.
+//   - The engine's own restart policy is always off, so that there is one count of
+//     restarts. A health check that healbot runs itself switches the engine's off.
+//   - A container is started again as long as its configuration hash is the same and
+//     the networks it was made for exist. A start that failed leaves nothing behind.
+//   - The end of a container is noticed from the engine's events. They are hints: after
+//     each subscription and every 30 seconds the engine is asked for the truth, so that
+//     a lost event delays the news and changes nothing else.
+//   - An end has its cause. A stop with the engine's own command is a user's; a kill or a
+//     removal by hand is a crash, and so is everything that nobody ordered. What ended
+//     because the engine did says so (service.Exit.Engine) and never counts as success,
+//     although the engine reports code 0 for it. To tell these apart an end that follows
+//     a stranger's signal is reported up to a second late; any other at once.
+//   - Output stays with the engine's logging driver. Logs puts long lines together again
+//     and follows a service over restarts and replacements without gap or repetition.
+//
+// An engine of API 1.41 (Docker 20.10) or later is supported; the version is negotiated
+// anew with each connection. What an engine is too old for is an error, except
+// healthcheck.start_interval, which is left out before API 1.44.
 package docker

@@ -15,9 +15,9 @@ import (
 )
 
 var (
-	portHeld   = regexp.MustCompile(`(?i)(?:bind for|listen (?:tcp|udp|sctp)[46]?) \S*?:(\d+)[ :].*(?:already allocated|already in use)`)
-	notRunable = regexp.MustCompile(`exec: "?([^":]+)"?: (?:stat [^:]+: )?(.+?)(?:: unknown)?$`)
-	runtimeErr = regexp.MustCompile(`(?s)(?:OCI runtime|oci runtime|runc) create failed: (.*?)(?:: unknown)?$`)
+	portHeld    = regexp.MustCompile(`(?i)(?:bind for|listen \w+|bind host port(?: for)?) (?:\[[^\]]*\]|[^\s:\[]*):(\d+)\b.*already (?:allocated|in use)`)
+	notRunnable = regexp.MustCompile(`exec: "?([^":]+)"?: (?:stat [^:]+: )?(.+?)(?:: unknown)?$`)
+	runtimeErr  = regexp.MustCompile(`(?s)(?:OCI runtime|oci runtime|runc) create failed: (.*?)(?:: unknown)?$`)
 )
 
 // createFault says why a container could not be created.
@@ -41,11 +41,12 @@ func (b *Backend) startFault(ctx context.Context, svc service.Service, err error
 	if m := portHeld.FindStringSubmatch(text); m != nil {
 		return service.Outside(fmt.Errorf("port %s is in use%s; stop what holds it, or publish another port", m[1], b.portHolder(ctx, m[1])))
 	}
-	if networkGone(err) || diskFull(err) {
-		return service.Outside(fmt.Errorf("cannot start the container of %s: %s", svc.Name, text))
-	}
-	if m := notRunable.FindStringSubmatch(text); m != nil {
+	if m := notRunnable.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("cannot start %s: command %s in image %s: %s", svc.Name, m[1], svc.Image.Config.Image, m[2])
+	}
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) || diskFull(err) {
+		// Removed, or being removed; the next attempt makes it anew.
+		return service.Outside(fmt.Errorf("cannot start the container of %s: %s", svc.Name, text))
 	}
 	if m := runtimeErr.FindStringSubmatch(text); m != nil {
 		text = m[1]

@@ -50,10 +50,25 @@ func resources(c types.ServiceConfig) container.Resources {
 		})
 	}
 	r.Ulimits = ulimits(c.Ulimits)
+	setBlkio(&r, c.BlkioConfig)
 	if c.Deploy != nil {
 		setDeployed(&r, c.Deploy.Resources)
 	}
 	return r
+}
+
+func setBlkio(r *container.Resources, c *types.BlkioConfig) {
+	if c == nil {
+		return
+	}
+	r.BlkioWeight = c.Weight
+	for _, w := range c.WeightDevice {
+		r.BlkioWeightDevice = append(r.BlkioWeightDevice, &blkiodev.WeightDevice{Path: w.Path, Weight: w.Weight})
+	}
+	r.BlkioDeviceReadBps = throttles(c.DeviceReadBps)
+	r.BlkioDeviceReadIOps = throttles(c.DeviceReadIOps)
+	r.BlkioDeviceWriteBps = throttles(c.DeviceWriteBps)
+	r.BlkioDeviceWriteIOps = throttles(c.DeviceWriteIOps)
 }
 
 func setDeployed(r *container.Resources, d types.Resources) {

@@ -32,36 +32,46 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	if err != nil {
 		return nil, err
 	}
+	if _, err := b.dial(ctx); err != nil {
+		return nil, err
+	}
 	w.awaitStream(ctx)
 	id, fresh, err := b.obtain(ctx, svc, replica)
 	if err != nil {
 		return nil, err
 	}
-	done := w.starting(id)
-	defer done()
-	err = b.startContainer(ctx, id)
+	i, err := w.start(ctx, id, run)
 	if networkGone(err) && !fresh {
 		if id, err = b.replace(ctx, svc, replica, id); err != nil {
 			return nil, err
 		}
 		fresh = true
-		done := w.starting(id)
-		defer done()
-		err = b.startContainer(ctx, id)
+		i, err = w.start(ctx, id, run)
 	}
-	if err != nil {
-		if fresh && ctx.Err() == nil {
-			b.discard(id)
-		}
-		return nil, b.startFault(ctx, svc, err)
+	if err == nil {
+		return i, nil
 	}
-	return w.register(ctx, id, run)
+	if fresh && !isOutside(err) {
+		b.discard(id)
+	}
+	return nil, b.startFault(ctx, svc, err)
 }
 
-func (b *Backend) startContainer(ctx context.Context, id string) error {
-	return tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
+// start starts a container and follows it. It is not abandoned half-way when ctx ends:
+// the engine would go on, and nobody would know of the instance.
+func (w *watch) start(ctx context.Context, id string, run int) (*Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	defer w.starting(id)()
+	err := tell(ctx, w.backend, slowTime, func(ctx context.Context, cli *client.Client) error {
 		return cli.ContainerStart(ctx, id, container.StartOptions{})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return w.register(ctx, id, run)
 }
 
 // obtain gives the container that is to be started for one replica; fresh says that it
@@ -224,8 +234,11 @@ func (b *Backend) conflict(ctx context.Context, svc service.Service, replica int
 	}
 	l := holder.Config.Labels
 	want := service.Key{Service: svc.Name, Replica: replica}
-	if l[labelProject] == svc.Project && keyOf(l) == want && l[labelHash] == svc.Hash {
-		return holder.ID, nil
+	if l[labelProject] == svc.Project && keyOf(l) == want {
+		if l[labelHash] == svc.Hash && holder.State.Status != container.StateRemoving && !holder.State.Dead {
+			return holder.ID, nil
+		}
+		return "", service.Outside(fmt.Errorf("container %s is still being removed", called))
 	}
 	return "", fmt.Errorf("the container name %s is taken by a container that healbot did not make for it (image %s, id %.12s); rename or remove that one, or set container_name", called, holder.Config.Image, holder.ID)
 }

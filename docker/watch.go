@@ -271,6 +271,9 @@ func (w *watch) audit(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.lost.IsZero() {
+		w.backend.log.Info("the engine's events are back", "project", w.project, "away", time.Since(w.lost).Round(time.Millisecond))
+	}
 	w.lost = time.Time{}
 	return nil
 }

@@ -1,5 +1,5 @@
 """Builds a virtual environment: VENV STAMP-FILE STAMP UV REQUIREMENT..."""
-import os, shutil, subprocess, sys, venv
+import importlib.util, os, shutil, subprocess, sys, venv
 
 target, stamp_file, stamp, uv = sys.argv[1:5]
 requirements = sys.argv[5:]
@@ -24,6 +24,8 @@ def create():
             else:
                 os.remove(path)
     own = not uv and not shared_pip()
+    if own and not importlib.util.find_spec("ensurepip"):
+        sys.exit("ERROR: %s has neither pip nor ensurepip: install python3-venv or python3-pip" % sys.executable)
     print("healbot: python -m venv " + target, flush=True)
     venv.EnvBuilder(with_pip=own, symlinks=True).create(target)
     wrapper = os.path.join(target, "bin", "pip")

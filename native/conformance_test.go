@@ -22,4 +22,3 @@ func TestConformance(t *testing.T) {
 		return healtest.Backend(again)
 	})
 }
-

@@ -38,6 +38,7 @@ func (in *instance) About() service.Instance {
 		PID:     in.unit.PID,
 		Hash:    in.unit.Hash,
 		Started: in.unit.Started,
+		Ended:   in.unit.Exit != nil,
 	}
 }
 

@@ -117,11 +117,12 @@ func TestKillTakesTheWholeTree(t *testing.T) {
 	dir := t.TempDir()
 	in := start(t, newBackend(t, dir), sh(dir, `(setsid sh -c 'trap "" TERM; echo left $$; while :; do sleep 0.01; done' &); sleep 1000 & exec sleep 1001`))
 	left := pidAfter(t, dir, "left ")
-	stop(t, in)
 	if err := in.Kill(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, in)
+	if e := wait(t, in); e.Left != 0 {
+		t.Errorf("exit: %v", e)
+	}
 	gone(t, left, "the daemon")
 }
 
@@ -261,5 +262,43 @@ func TestLockFencesWithoutRecords(t *testing.T) {
 	defer again.Close()
 	if _, err := again.Start(deadline(t), sh(dir, "exec sleep 1000"), 1, 2); err == nil || !strings.Contains(err.Error(), "still holds") {
 		t.Errorf("second start: %v", err)
+	}
+}
+
+// Somebody removes the whole of .healbot: the keeper makes it again.
+func TestStateRemoved(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	in := start(t, b, sh(dir, `trap 'exit 8' TERM; echo up; while :; do sleep 0.01; done`))
+	logOf(t, dir, "up")
+	if err := os.RemoveAll(filepath.Join(dir, ".healbot")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the socket", func() bool { _, err := os.Stat(filepath.Join(dir, ".healbot", "keeper.sock")); return err == nil })
+	again := New(dir, b.argv)
+	defer again.Close()
+	found, err := again.Adopt(deadline(t), "test")
+	if err != nil || len(found) != 1 || found[0].About().PID != in.About().PID {
+		t.Fatalf("adopt: %v %v", found, err)
+	}
+	stop(t, found[0])
+	if e := wait(t, in); e.Code != 8 {
+		t.Errorf("exit: %v", e)
+	}
+}
+
+// A keeper that comes while another serves the project goes away again.
+func TestOneKeeper(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	start(t, b, sh(dir, "exec sleep 1000"))
+	pid := keeperPID(t, dir)
+	for range 5 {
+		if err := exec.Command(b.argv[0], "keeper", dir).Run(); err != nil {
+			t.Errorf("second keeper: %v", err)
+		}
+	}
+	if now := keeperPID(t, dir); now != pid {
+		t.Errorf("keeper %d, was %d", now, pid)
 	}
 }

@@ -109,7 +109,8 @@ func (s *screen) change(c service.Change) {
 	key := fmt.Sprint(st.State, st.Stopping, st.Held > 0, st.RestartsTotal, st.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if text == "" || s.shown[st.Name] == key {
+	last, known := s.shown[st.Name]
+	if text == "" || last == key || !known && st.State == service.Stopped {
 		return
 	}
 	s.shown[st.Name] = key
@@ -124,8 +125,6 @@ func (s *screen) words(c service.Change) string {
 	switch {
 	case c.Gone:
 		return "removed"
-	case c.From == "" && st.State == service.Stopped:
-		return ""
 	case st.Stopping && st.State != service.Unhealthy:
 		state = "stopping"
 		reason = strings.TrimPrefix(strings.Replace(reason, "stopping", "", 1), ", ")

@@ -40,25 +40,31 @@ func NeedEngine(t testing.TB) *client.Client {
 // entrypoint, and gives its name, which no other test has. It goes when t ends.
 func Image(t testing.TB) string {
 	t.Helper()
+	return imageOf(t, "fixture", fixture(t))
+}
+
+// imageOf makes an image from scratch whose entrypoint is a static program.
+func imageOf(t testing.TB, what string, program []byte) string {
+	t.Helper()
 	engine := NeedEngine(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	name := Unique("image") + ":fixture"
+	name := Unique("image") + ":" + what
 	answer, err := engine.ImageImport(ctx,
-		image.ImportSource{SourceName: "-", Source: archive(t, fixture(t))}, name,
-		image.ImportOptions{Changes: []string{`ENTRYPOINT ["/fixture"]`}})
+		image.ImportSource{SourceName: "-", Source: archive(t, what, program)}, name,
+		image.ImportOptions{Changes: []string{`ENTRYPOINT ["/` + what + `"]`}})
 	if err == nil {
 		_, err = io.Copy(io.Discard, answer)
 		answer.Close()
 	}
 	if err != nil {
-		t.Fatalf("cannot make an image of the fixture: %v", err)
+		t.Fatalf("cannot make an image of the %s: %v", what, err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := engine.ImageRemove(ctx, name, image.RemoveOptions{Force: true}); err != nil {
-			t.Errorf("cannot remove the image of the fixture: %v", err)
+			t.Errorf("cannot remove the image of the %s: %v", what, err)
 		}
 	})
 	return name
@@ -70,11 +76,11 @@ func Unique(word string) string {
 	return "healbot-test-" + word + "-" + strings.ToLower(rand.Text()[:10])
 }
 
-func archive(t testing.TB, program []byte) io.Reader {
+func archive(t testing.TB, what string, program []byte) io.Reader {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	err := w.WriteHeader(&tar.Header{Name: "fixture", Mode: 0o755, Size: int64(len(program))})
+	err := w.WriteHeader(&tar.Header{Name: what, Mode: 0o755, Size: int64(len(program))})
 	if err == nil {
 		_, err = w.Write(program)
 	}

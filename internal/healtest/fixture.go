@@ -2,7 +2,6 @@ package healtest
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,18 +44,8 @@ func fixture(t testing.TB) []byte {
 	if built.program != nil {
 		return built.program
 	}
-	path := filepath.Join(t.TempDir(), "fixture")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, fixturePackage)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the fixture: %v\n%s", err, out)
-	}
-	program, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("cannot read the fixture: %v", err)
-	}
-	built.program = program
-	return program
+	built.program = static(t, fixturePackage)
+	return built.program
 }
 
 // Ready waits until the fixture that runs as pid has its signal handlers in place.

@@ -40,6 +40,8 @@ type keeper struct {
 	closed bool           // nothing may be started any more
 	quit   chan struct{}  // closed with closed
 
+	// Owned by the goroutine of Main.
+	lock     *os.File
 	listener *net.UnixListener
 	socket   unix.Stat_t // the socket's file, to notice its loss
 }
@@ -51,7 +53,7 @@ func Main(dir string) int {
 	// What the caller forgot to close is not the services'.
 	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 	ready := readyFile()
-	k, lock, err := begin(dir)
+	k, err := begin(dir)
 	if err == nil {
 		fmt.Fprintln(ready, "ready")
 	} else {
@@ -67,12 +69,11 @@ func Main(dir string) int {
 	}
 	k.tend()
 	k.end()
-	lock.Close()
 	return 0
 }
 
 // begin takes the lock, takes over what an earlier keeper left, and listens.
-func begin(dir string) (*keeper, *os.File, error) {
+func begin(dir string) (*keeper, error) {
 	k := &keeper{
 		state: filepath.Join(dir, ".healbot"),
 		boot:  bootID(),
@@ -83,17 +84,18 @@ func begin(dir string) (*keeper, *os.File, error) {
 	}
 	unix.Umask(0o077)
 	if err := k.folders(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	lock, err := lockFile(filepath.Join(k.state, "keeper.lock"))
+	lock, err := lockFile(k.path("keeper.lock"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	k.lock = lock
 	if err := k.settle(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	k.takeOver()
-	return k, lock, k.listen()
+	return k, k.listen()
 }
 
 // folders makes .healbot and what is in it, and refuses what others can write to.
@@ -172,42 +174,6 @@ func (k *keeper) reap() {
 	for _, p := range allProcs() {
 		if p.ppid == os.Getpid() && !p.live() && !own[p.pid] {
 			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
-		}
-	}
-}
-
-// tend keeps the keeper reachable until it is told to quit: its folder and socket
-// are made anew when somebody removed them. When the whole project is gone and
-// nothing lives, it ends by itself.
-func (k *keeper) tend() {
-	tick := time.NewTicker(3 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-k.quit:
-			return
-		case <-tick.C:
-		}
-		var st unix.Stat_t
-		if unix.Lstat(k.path("keeper.sock"), &st) == nil && st.Ino == k.socket.Ino {
-			continue
-		}
-		if !exists(filepath.Dir(k.state)) {
-			_ = k.close()
-			continue
-		}
-		if err := k.folders(); err != nil {
-			logf("cannot make %s again: %v", k.state, err)
-			continue
-		}
-		k.mu.Lock()
-		for _, u := range k.units {
-			k.record(u)
-		}
-		k.mu.Unlock()
-		k.listener.Close()
-		if err := k.listen(); err != nil {
-			logf("cannot listen again: %v", err)
 		}
 	}
 }

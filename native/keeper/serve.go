@@ -118,8 +118,12 @@ func (k *keeper) serve(c *conn) {
 	k.mu.Lock()
 	delete(k.conns, c)
 	close(c.out)
+	last := len(k.conns) == 0
 	k.mu.Unlock()
 	c.Close()
+	if last {
+		_ = k.close() // refused while something lives; how the rest ended stands in the records
+	}
 }
 
 func (k *keeper) answer(c *conn, q request) {
@@ -185,8 +189,7 @@ func (k *keeper) do(c *conn, q request) ([]Unit, error) {
 	case q.Verb == "signal":
 		return nil, k.signal(u, unix.Signal(q.Signal))
 	case q.Verb == "kill":
-		k.killTree(u)
-		return nil, nil
+		return nil, k.killTree(u)
 	}
 	return nil, fmt.Errorf("no such verb: %q", q.Verb)
 }

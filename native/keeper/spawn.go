@@ -18,7 +18,9 @@ type unit struct {
 	child *os.Process // nil for an instance that an earlier keeper started
 	pidfd *os.File    // of the leader; nil if it was gone before this keeper came
 	out   *pump
-	kill  bool // guarded by keeper.mu: it gets no more time
+
+	kill bool          // guarded by keeper.mu: it gets no more time
+	left map[proc]bool // guarded by keeper.mu: what outlived the leader and was killed; nil while that lives
 }
 
 // spawn starts an instance. What is needed to find it again is on disk before it

@@ -25,12 +25,14 @@ func (k *keeper) takeOver() {
 			k.erase(u)
 			continue
 		}
+		k.mu.Lock()
 		k.units[u.ID] = u
 		if u.Exit == nil {
 			fifos[u.FIFO] = true
 			k.record(u)
 			go k.watch(u)
 		}
+		k.mu.Unlock()
 	}
 	left, _ := filepath.Glob(k.path("fifo", "*"))
 	for _, f := range left {

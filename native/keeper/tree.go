@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -70,22 +71,17 @@ func (k *keeper) lockHolders(u *unit, all []proc) []proc {
 	return live
 }
 
-// clear returns when nothing of an instance lives whose leader has ended, and says
-// how many processes it killed for that. If the instance was asked to stop, the rest
-// has as long to end as the whole would have had.
-func (k *keeper) clear(u *unit) (left int) {
-	killed := map[proc]bool{}
+// clear returns when nothing of an instance lives whose leader has ended. If the
+// instance was asked to stop, the rest has as long to end as the whole would have had.
+func (k *keeper) clear(u *unit) {
 	for {
 		live := k.members(u)
 		if len(live) == 0 {
-			return len(killed)
+			return
 		}
 		wait := k.patience(u)
 		if wait <= 0 {
-			for _, p := range live {
-				killed[proc{pid: p.pid, ticks: p.ticks}] = true
-			}
-			slay(live)
+			k.slay(u, live)
 			wait = time.Second
 		}
 		await(live, min(wait, time.Second))
@@ -102,24 +98,35 @@ func (k *keeper) patience(u *unit) time.Duration {
 	return time.Until(u.Stopping.Add(u.Grace))
 }
 
-// slay kills processes; stopped first, they can't fork away from under it.
-func slay(procs []proc) {
+// slay kills processes of an instance; stopped first, they can't fork away from under
+// it. Those that outlived their leader are counted, each once.
+func (k *keeper) slay(u *unit, procs []proc) {
+	k.mu.Lock()
+	for _, p := range procs {
+		if u.left != nil {
+			u.left[proc{pid: p.pid, ticks: p.ticks}] = true
+		}
+	}
+	k.mu.Unlock()
 	send(procs, unix.SIGSTOP)
 	send(procs, unix.SIGKILL)
 }
 
 // killTree kills everything of an instance, again and again until nothing is found.
-func (k *keeper) killTree(u *unit) {
+func (k *keeper) killTree(u *unit) error {
 	k.mu.Lock()
 	u.kill = true
 	k.mu.Unlock()
+	var live []proc
 	for range 5 {
-		live := k.members(u)
-		if len(live) == 0 {
-			return
+		if live = k.members(u); len(live) == 0 {
+			return nil
 		}
-		slay(live)
+		k.slay(u, live)
 		await(live, time.Second)
 	}
-	logf("cannot kill all of %s: some of its processes do not answer", u.Name)
+	if live = k.members(u); len(live) == 0 {
+		return nil
+	}
+	return fmt.Errorf("process %d does not end (state %c): the kernel holds it, most often for a disk or a network that does not answer", live[0].pid, live[0].state)
 }

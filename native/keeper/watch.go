@@ -15,8 +15,13 @@ import (
 // child stays a zombie till then, so that nobody else gets its pid.
 func (k *keeper) watch(u *unit) {
 	u.leaderEnd(unix.POLLIN, time.Time{})
-	left := k.clear(u)
-	exit := Exit{Code: -1, Left: left, Lost: u.out.drain()}
+	k.mu.Lock()
+	if !u.kill {
+		u.left = map[proc]bool{}
+	}
+	k.mu.Unlock()
+	k.clear(u)
+	exit := Exit{Code: -1, Lost: u.out.drain()}
 	u.settle(&exit)
 	exit.At = time.Now()
 	k.release(u)
@@ -25,6 +30,7 @@ func (k *keeper) watch(u *unit) {
 	}
 	_ = os.Remove(u.FIFO)
 	k.mu.Lock()
+	exit.Left = len(u.left)
 	u.Exit, u.child = &exit, nil
 	k.record(u)
 	k.tell(u.Unit)

@@ -84,21 +84,19 @@ func (b *books) delays(t failer, p policy.Policy, before, after policy.State, no
 		return
 	}
 	delay := after.Due.Sub(now)
-	if p.MaxDelay > 0 && delay > p.MaxDelay {
-		t.Fatalf("delay %s is beyond the cap of %s", delay, p.MaxDelay)
+	most := 365 * 24 * time.Hour
+	if p.MaxDelay > 0 {
+		most = p.MaxDelay
+	}
+	if delay > most {
+		t.Fatalf("delay %s is beyond the cap of %s", delay, most)
 	}
 	if b.failed = after.Status != policy.Pending; !b.failed {
 		return
 	}
-	want := p.Delay.Seconds()
+	want := min(p.Delay, most).Seconds()
 	for range b.restart {
-		want *= max(p.Factor, 1)
-		if p.MaxDelay > 0 {
-			want = min(want, p.MaxDelay.Seconds())
-		}
-	}
-	if p.MaxDelay > 0 {
-		want = min(want, p.MaxDelay.Seconds())
+		want = min(want*max(p.Factor, 1), most.Seconds())
 	}
 	if got := delay.Seconds(); got < want*(1-p.Jitter)-1e-6 || got > want*(1+p.Jitter)+1e-6 {
 		t.Fatalf("delay %gs before restart %d, want %gs and %g of jitter", got, len(b.restart)+1, want, p.Jitter)

@@ -9,7 +9,7 @@ func Decide(p Policy, s State, e Event, now time.Time) (State, Action) {
 	if s.Status == "" {
 		s = State{Phase: Resting, Status: Stopped, Since: now, Why: "not started yet"}
 	}
-	m := machine{State: s, p: &p, now: now}
+	m := machine{State: s, p: p, now: now}
 	act := m.decide(e)
 	return m.State, act
 }
@@ -17,7 +17,7 @@ func Decide(p Policy, s State, e Event, now time.Time) (State, Action) {
 // machine is one call of Decide.
 type machine struct {
 	State
-	p   *Policy
+	p   Policy
 	now time.Time
 }
 

@@ -8,8 +8,10 @@
 // An instance that ends when it should not have is started again, after a delay
 // that grows with each restart of a streak: Delay, Delay·Factor, Delay·Factor² … up
 // to MaxDelay. A streak ends only when an instance stayed running for a whole
-// Window; then the count is 0 again and the delay is the first one. Restart number
-// MaxAttempts + 1 of one streak never happens: the status becomes max_restarts.
+// Window; then the count is 0 again and the delay is the first one. While its probes
+// fail, that is left open until it is healthy again or has used up its retries.
+// Restart number MaxAttempts + 1 of one streak never happens: the status becomes
+// max_restarts.
 //
 // Two rules follow. In any stretch of time as long as Window there are at most
 // MaxAttempts counted restarts: more would need a streak to end in between, and

@@ -96,7 +96,7 @@ func TestEveryStateAcceptsEveryEvent(t *testing.T) {
 					for _, now := range []time.Time{noon.Add(-time.Hour), noon, noon.Add(24 * time.Hour)} {
 						tried++
 						after, act := policy.Decide(p, s, e, now)
-						if err := faulty(p, s, after, e, act, now); err != nil {
+						if err := faulty(s, after, e, act, now); err != nil {
 							t.Fatalf("%#v at %s in\n%+v\n%v", e, now, s, err)
 						}
 						if tried%16 == 0 {

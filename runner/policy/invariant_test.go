@@ -9,7 +9,7 @@ import (
 )
 
 // faulty checks what must hold after every event, whatever it was.
-func faulty(p policy.Policy, before, after policy.State, e policy.Event, act policy.Action, now time.Time) error {
+func faulty(before, after policy.State, e policy.Event, act policy.Action, now time.Time) error {
 	if _, tick := e.(policy.Tick); tick && !after.Due.IsZero() && after.Due.Before(now) {
 		return fmt.Errorf("Due is %s in the past after a Tick", now.Sub(after.Due))
 	}
@@ -25,10 +25,13 @@ func faulty(p policy.Policy, before, after policy.State, e policy.Event, act pol
 	if !slices.Contains(legalVerbs[after.Phase], act.Verb) {
 		return fmt.Errorf("%s in %s", act.Verb, after.Phase)
 	}
+	if act.Verb == policy.Begin && after.Held != "" {
+		return fmt.Errorf("began while waiting for %s", after.Held)
+	}
 	if act.Verb != policy.Nothing && act.Run != after.Run {
 		return fmt.Errorf("%s of run %d, but run %d is the latest", act.Verb, act.Run, after.Run)
 	}
-	if err := misshapen(p, after); err != nil {
+	if err := misshapen(after); err != nil {
 		return fmt.Errorf("%w: %+v", err, after)
 	}
 	return nil
@@ -45,7 +48,7 @@ var legalVerbs = map[policy.Phase][]policy.Verb{
 }
 
 // misshapen checks what must hold in every state.
-func misshapen(_ policy.Policy, s policy.State) error {
+func misshapen(s policy.State) error {
 	live := s.Phase == policy.Live
 	ending := s.Phase == policy.Ending || s.Phase == policy.Killing
 	timed := ending || s.Phase == policy.Backoff

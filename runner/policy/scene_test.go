@@ -94,7 +94,7 @@ func (sc *scene) tell(e policy.Event) policy.Action {
 	var act policy.Action
 	before := sc.s
 	sc.s, act = policy.Decide(sc.p, sc.s, e, sc.now)
-	if err := faulty(sc.p, before, sc.s, e, act, sc.now); err != nil {
+	if err := faulty(before, sc.s, e, act, sc.now); err != nil {
 		sc.t.Errorf("%T at %s: %v", e, sc.now.Sub(sc.start), err)
 	}
 	sc.print(act)

@@ -22,6 +22,8 @@ type world struct {
 	now time.Time
 	to  []delivery // in no order
 
+	events int // told so far
+
 	life   func(run int) life         // what becomes of an instance
 	obeys  time.Duration              // how long an action takes
 	starts func(run int) policy.Event // overrides how a start is answered
@@ -47,13 +49,15 @@ type delivery struct {
 func (w *world) tell(e policy.Event) {
 	before := w.s
 	after, act := policy.Decide(w.p, before, e, w.now)
-	if err := faulty(w.p, before, after, e, act, w.now); err != nil {
+	if err := faulty(before, after, e, act, w.now); err != nil {
 		w.t.Fatalf("%#v at %s: %v", e, w.now, err)
 	}
 	if err := w.impossible(after); err != nil {
 		w.t.Fatalf("%#v at %s: %v\n%+v\n%+v", e, w.now, err, before, after)
 	}
-	_ = after.Says(w.p, w.now)
+	if w.events++; w.events%8 == 0 {
+		_ = after.Says(w.p, w.now)
+	}
 	w.s = after
 	w.note(w.t, w.p, before, after, e, act, w.now)
 	w.obey(act)

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/healing-bot/healbot/internal/healtest"
+)
+
+// program is the real healbot, built once for all tests here: it starts itself again
+// as keeper and as supervisor, which a test binary can't stand in for.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "healbot-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	program = filepath.Join(dir, "healbot")
+	build := exec.Command("go", "build", "-race", "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "cannot build healbot: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// TestScenes plays the scripts of testdata/scenes: what a user types and sees.
+func TestScenes(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/scenes",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("FIXTURE", healtest.Fixture(t))
+			e.Setenv("PORT", strconv.Itoa(freePort(t)))
+			e.Defer(func() { endProject(t, e.WorkDir) })
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":   await,
+			"killpid": killPID,
+		},
+		UpdateScripts: os.Getenv("UPDATE") != "",
+	})
+}
+
+// endProject leaves nothing of a scene that failed half-way.
+func endProject(t *testing.T, dir string) {
+	cmd := exec.Command(program, "down", "-t", "1")
+	cmd.Dir = dir
+	if _, err := os.Stat(filepath.Join(dir, ".healbot")); err == nil {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Logf("down after the scene: %v\n%s", err, out)
+		}
+	}
+}
+
+// await NAME STATE waits until a service is in a state.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await NAME STATE")
+	}
+	var last string
+	err := eventually(func() bool {
+		o, err := objectOf(ts.MkAbs("."), args[0])
+		last = fmt.Sprintf("%s (%s) %v", o.Heal, o.Reason, err)
+		return err == nil && string(o.Heal) == args[1]
+	})
+	if err != nil {
+		ts.Fatalf("%s is not %s: %s", args[0], args[1], last)
+	}
+}
+
+// killpid SIGNAL FILE sends a signal to the pid that a file holds.
+func killPID(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: killpid SIGNAL FILE")
+	}
+	pid := strings.TrimSpace(ts.ReadFile(args[1]))
+	ts.Check(ts.Exec("kill", "-"+args[0], pid))
+}
+
+var errLate = errors.New("not within " + healtest.Deadline.String())
+
+// eventually waits until so is true.
+func eventually(so func() bool) error {
+	late := time.After(healtest.Deadline)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !so() {
+		select {
+		case <-again.C:
+		case <-late:
+			return errLate
+		}
+	}
+	return nil
+}
+
+// objects of `healbot ps --json` in dir, by name.
+func objectsIn(dir string) (map[string]object, error) {
+	cmd := exec.Command(program, "ps", "--json")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	var list []object
+	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&list); err != nil {
+		return nil, err
+	}
+	byName := map[string]object{}
+	for _, o := range list {
+		byName[o.Name] = o
+	}
+	return byName, nil
+}
+
+func objectOf(dir, name string) (object, error) {
+	all, err := objectsIn(dir)
+	if err != nil {
+		return object{}, err
+	}
+	o, there := all[name]
+	if !there {
+		return o, fmt.Errorf("no service %s", name)
+	}
+	return o, nil
+}
