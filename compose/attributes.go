@@ -2,6 +2,7 @@ package compose
 
 // natives are the attributes that a native service may have.
 var natives = newAllowlist([]string{
+	"services.*.attach",
 	"services.*.command",
 	"services.*.depends_on",
 	"services.*.deploy.replicas",
@@ -28,7 +29,7 @@ var natives = newAllowlist([]string{
 
 // planned are attributes that a native service can't have yet.
 var planned = map[string]bool{
-	"attach": true, "configs": true, "cpus": true, "develop": true, "group_add": true,
+	"configs": true, "cpus": true, "develop": true, "group_add": true,
 	"mem_limit": true, "oom_score_adj": true, "pids_limit": true, "post_start": true,
 	"pre_stop": true, "resources": true, "secrets": true, "stdin_open": true, "tty": true,
 	"ulimits": true, "umask": true, "user": true,

@@ -58,6 +58,7 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 		Name: s.Name, Kind: kind, Project: c.model.Name, Dir: c.dir, Title: s.Name, Replicas: s.GetScale(),
 		Needs: c.needs(path, s), Check: check, StopSignal: c.signal(path, s.StopSignal, kind), Grace: c.grace(path, s),
 		Ports: c.ports(path, s, kind),
+		Quiet: s.Attach != nil && !*s.Attach,
 	}
 	if own.title != "" {
 		svc.Title = own.title

@@ -23,11 +23,6 @@ func (w *watch) follow(ctx context.Context) error {
 	if err := w.audit(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-w.stream:
-	default:
-		close(w.stream)
-	}
 	audit := time.NewTicker(auditEvery)
 	defer audit.Stop()
 	for {

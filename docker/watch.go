@@ -28,9 +28,10 @@ var errNeverRan = errors.New("the container has never run")
 type watch struct {
 	backend *Backend
 	project string
-	stream  chan struct{} // closed once events have come through for the first time
+	wake    chan struct{} // a token in it ends the pause before the next connection
 
 	mu    sync.Mutex           // guards what follows
+	whole chan struct{}        // closed while events come through
 	live  map[string]*Instance // runs that have not ended, by container id
 	busy  map[string]int       // containers that Start is at work on
 	lost  time.Time            // when the stream of events broke; zero while it is whole
@@ -50,7 +51,8 @@ func (b *Backend) watch(project string) (*watch, error) {
 	w := &watch{
 		backend: b,
 		project: project,
-		stream:  make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		whole:   make(chan struct{}),
 		live:    make(map[string]*Instance),
 		busy:    make(map[string]int),
 		heard:   make(map[string]string),
@@ -88,6 +90,7 @@ func (w *watch) run(ctx context.Context) {
 		}
 		select {
 		case <-time.After(pause):
+		case <-w.wake:
 		case <-ctx.Done():
 			return
 		}
@@ -103,6 +106,11 @@ func (w *watch) broke() bool {
 	if first {
 		w.lost = time.Now()
 	}
+	select {
+	case <-w.whole:
+		w.whole = make(chan struct{})
+	default:
+	}
 	w.mu.Unlock()
 	for _, i := range w.living() {
 		if seen := w.evidence(i); !seen.died.IsZero() {
@@ -117,8 +125,15 @@ func (w *watch) broke() bool {
 func (w *watch) awaitStream(ctx context.Context) {
 	late := time.NewTimer(streamTime)
 	defer late.Stop()
+	w.mu.Lock()
+	whole := w.whole
+	w.mu.Unlock()
 	select {
-	case <-w.stream:
+	case w.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-whole:
 	case <-late.C:
 	case <-ctx.Done():
 	case <-w.backend.done:
@@ -208,7 +223,7 @@ func (w *watch) observe(c container.InspectResponse) {
 	}
 	e := judge(seen, state, time.Now())
 	e.ByUser = seen.stopped
-	if !lost.IsZero() && seen.died.IsZero() && !e.At.Before(lost.Add(-engineDelay)) {
+	if i.about.Started.Before(lost) && seen.died.IsZero() && !e.At.Before(lost.Add(-engineDelay)) {
 		e = engineWent(e)
 	}
 	w.finish(i, e)
@@ -275,6 +290,11 @@ func (w *watch) audit(ctx context.Context) error {
 		w.backend.log.Info("the engine's events are back", "project", w.project, "away", time.Since(w.lost).Round(time.Millisecond))
 	}
 	w.lost = time.Time{}
+	select {
+	case <-w.whole:
+	default:
+		close(w.whole)
+	}
 	return nil
 }
 

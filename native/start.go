@@ -71,7 +71,7 @@ func (b *Backend) spec(svc service.Service, key service.Key, run int) (keeper.Sp
 		},
 		Argv:  append([]string{program}, p.Argv[1:]...),
 		Dir:   p.Dir,
-		Env:   environment(p.Env, "HEALBOT_REPLICA="+strconv.Itoa(key.Replica)),
+		Env:   environment(p.Env, "HEALBOT_REPLICA="+strconv.Itoa(key.Replica), "HEALBOT_PROJECT_DIR="+b.dir),
 		Umask: b.umask,
 	}, nil
 }

@@ -98,26 +98,28 @@ func hasInstance(s policy.State) bool {
 	return s.Phase == policy.Live || s.Phase == policy.Ending || s.Phase == policy.Killing
 }
 
+// takeOver makes an instance that was found its unit's. One that ended meanwhile
+// is news only if it is the one that the last supervisor knew.
 func (r *Runner) takeOver(u *unit, inst Instance) {
 	about := inst.About()
 	run := about.Run
 	if run == 0 {
-		run = u.state.Run
+		run = max(u.state.Run, 1)
 	}
-	if about.Ended {
-		if hasInstance(u.state) && run == u.state.Run {
-			u.inst = inst
-			exit, err := inst.Wait(r.life)
-			if err == nil {
-				r.ended(u, inst, run, exit)
-			}
-		}
+	busy := hasInstance(u.state) || u.state.Phase == policy.Launching
+	if about.Ended && !(busy && run == u.state.Run) {
 		return
 	}
 	u.inst = inst
 	r.apply(u, policy.Found{Run: run, Born: about.Started})
+	if about.Ended {
+		if exit, err := inst.Wait(r.life); err == nil {
+			r.ended(u, inst, run, exit)
+		}
+		return
+	}
 	r.watch(u, inst, run)
-	if about.Hash != u.svc.Hash && !u.orphan {
+	if about.Hash != u.svc.Hash && !u.orphan && u.state.Wanted {
 		r.apply(u, policy.Restart{Why: "its configuration changed"})
 	}
 }

@@ -34,7 +34,7 @@ func (u *unit) entry(refusals int) entry {
 		State: service.State(s.Status), Name: u.key.String(), Service: u.svc.Name, Kind: u.svc.Kind,
 		Health: s.Health.String(), Ports: u.svc.Ports,
 		Restarts: s.Streak, RestartsTotal: s.Total, MaxRestarts: u.policy.MaxAttempts,
-		Since: s.Since, Title: u.svc.Title, LogPath: u.svc.LogPath(u.key.Replica), Seq: u.seq,
+		Since: s.Since, Title: u.svc.Title, LogPath: u.svc.LogPath(u.key.Replica), Quiet: u.svc.Quiet, Seq: u.seq,
 		Held:     max(s.Tries, refusals),
 		Stopping: s.Phase == policy.Ending || s.Phase == policy.Killing,
 	}

@@ -149,8 +149,8 @@ func (r *Runner) watch(u *unit, inst Instance, run int) {
 		}
 	})
 	verdicts := inst.Health()
-	if verdicts == nil {
-		return
+	if verdicts == nil || u.svc.Check == nil || !u.svc.Check.Engine {
+		return // an image may bring a check of its own, which nobody asked for
 	}
 	r.task(func(ctx context.Context) {
 		for {

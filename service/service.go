@@ -33,6 +33,7 @@ type Service struct {
 	StopSignal string        // "SIGTERM" unless the file says otherwise
 	Grace      time.Duration // from StopSignal to SIGKILL
 	Ports      []Port        // declared ports, in the file's order
+	Quiet      bool          // attach: false: its output is not shown by `up` in the foreground
 
 	// Hash is the configuration hash: equal for two files exactly when an instance
 	// made from one need not be replaced for the other.

@@ -187,6 +187,9 @@ func printable(line []byte) string {
 func (s *screen) logs(ctx context.Context, all []service.Status, containers *docker.Backend) {
 	var following sync.WaitGroup
 	for _, st := range all {
+		if st.Quiet {
+			continue
+		}
 		o := service.LogOptions{Tail: 0, Follow: true}
 		following.Go(func() { showLogs(ctx, st, containers, o, func(line []byte) error { return s.output(st.Name, line) }) })
 	}
