@@ -23,7 +23,7 @@ const pieceLength = 16 << 10
 const maxPiece = 16 << 20
 
 // readLines reads the engine's log stream and gives each line, put together from its
-// pieces, with the time of its first piece. The error is io.EOF at a proper end.
+// pieces, with the time of its first piece. A stream that is cut off is an error.
 func readLines(r io.Reader, tty bool, give func(time.Time, []byte)) error {
 	from := bufio.NewReaderSize(r, 2*pieceLength)
 	next := framed
@@ -35,12 +35,13 @@ func readLines(r io.Reader, tty bool, give func(time.Time, []byte)) error {
 	var open [3]line // what has no newline yet, of input, output and errors
 	for {
 		stream, piece, err := next(from)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				for i := range open {
-					open[i].end(give)
-				}
+		if errors.Is(err, io.EOF) {
+			for i := range open {
+				open[i].end(give)
 			}
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		open[stream].add(piece, give)

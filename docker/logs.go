@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -142,8 +141,7 @@ func (r *logReader) stream(ctx context.Context, c *container.InspectResponse, op
 	defer body.Close()
 	stop := context.AfterFunc(ctx, func() { body.Close() })
 	defer stop()
-	err = readLines(body, c.Config.Tty, r.given)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err := readLines(body, c.Config.Tty, r.given); err != nil {
 		return r.fault(cli, driver, fmt.Errorf("%w: %w", errCut, err))
 	}
 	return nil

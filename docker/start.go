@@ -93,8 +93,8 @@ func (b *Backend) obtain(ctx context.Context, svc service.Service, replica int) 
 			id, fresh = c.ID, c.State == container.StateCreated
 			continue
 		}
-		if id == "" {
-			inherited = append(inherited, unnamedVolumes(c.Mounts)...)
+		if id == "" && inherited == nil {
+			inherited = unnamedVolumes(c.Mounts)
 		}
 		if err := b.retire(ctx, c); err != nil {
 			return "", false, err

@@ -91,6 +91,7 @@ var supported = []string{
 var loaded = []string{
 	"include",
 	"name",
+	"services.*.attach",
 	"services.*.depends_on",
 	"services.*.deploy.replicas",
 	"services.*.deploy.restart_policy",

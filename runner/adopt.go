@@ -73,6 +73,9 @@ func (r *Runner) adopted(kind service.Kind, found []Instance) {
 	known := map[*unit]bool{}
 	for _, inst := range found {
 		u := r.units[inst.About().Key]
+		if u == nil && inst.About().Ended {
+			continue
+		}
 		if u == nil {
 			u = r.addOrphan(kind, inst.About())
 		}

@@ -161,7 +161,7 @@ func (r *Runner) stopInOrder() (done bool) {
 			}
 			continue
 		}
-		if _, unknown := r.unknown[u.svc.Kind]; unknown && u.inst == nil {
+		if r.unknown[u.svc.Kind].refusals > 0 && u.inst == nil { // nobody can tell, and it must end
 			r.apply(u, policy.Stop{})
 			continue
 		}
