@@ -20,9 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	w := newWorld(t)
-	healtest.TestBackend(t, healtest.Backend(w.backend), func(_ *testing.T, name string, args ...string) service.Service {
+	healtest.TestBackend(t, runner.Of(w.backend), func(_ *testing.T, name string, args ...string) service.Service {
 		return w.service(name, args...)
-	}, func(t *testing.T) runner.Backend { return healtest.Backend(open(t)) })
+	}, func(t *testing.T) runner.Backend { return runner.Of(open(t)) })
 }
 
 // A world is one project with a backend, the fixture's image and the engine beside it.

@@ -44,6 +44,7 @@ func newInstance(w *watch, c container.InspectResponse, run int) *Instance {
 			PID:     c.State.Pid,
 			Hash:    c.Config.Labels[labelHash],
 			Started: startedAt(c),
+			Ended:   !c.State.Running,
 		},
 		life: l,
 	}

@@ -101,6 +101,16 @@ func hasInstance(s policy.State) bool {
 	return s.Phase == policy.Live || s.Phase == policy.Ending || s.Phase == policy.Killing
 }
 
+// Found takes on an instance that came up without the Runner's doing: a user started
+// its container with the engine's own command.
+func (r *Runner) Found(inst Instance) {
+	r.post(func() {
+		if u := r.units[inst.About().Key]; u != nil {
+			r.takeOver(u, inst)
+		}
+	})
+}
+
 // takeOver makes an instance that was found its unit's. One that ended meanwhile
 // is news only if it is the one that the last supervisor knew.
 func (r *Runner) takeOver(u *unit, inst Instance) {
@@ -108,6 +118,9 @@ func (r *Runner) takeOver(u *unit, inst Instance) {
 	run := about.Run
 	if run == 0 {
 		run = max(u.state.Run, 1)
+		if !hasInstance(u.state) && !about.Ended {
+			run = u.state.Run + 1
+		}
 	}
 	busy := hasInstance(u.state) || u.state.Phase == policy.Launching
 	if about.Ended && !(busy && run == u.state.Run) {

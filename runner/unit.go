@@ -172,7 +172,7 @@ func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
 		return
 	}
 	u.inst, u.exit = nil, &exit
-	r.apply(u, policy.Exited{Run: run, OK: exit.OK(), ByUser: exit.ByUser, Why: exit.String()})
+	r.apply(u, policy.Exited{Run: run, OK: exit.OK(), ByUser: exit.ByUser, Outside: exit.Engine, Why: exit.String()})
 }
 
 func (r *Runner) signal(u *unit, name string) {

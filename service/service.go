@@ -166,7 +166,7 @@ type Instance struct {
 
 // An Exit is how an instance ended.
 type Exit struct {
-	Code    int    // exit code; -1 if Signal is set or nobody was left to see it
+	Code    int    // exit code; -1 if a signal ended a native instance, or nobody was left to see it
 	Signal  string // "SIGKILL" if a signal ended it, else ""
 	ByUser  bool   // somebody stopped it with the engine's own stop command
 	Removed bool   // the container itself is gone
@@ -187,6 +187,8 @@ func (e Exit) OK() bool { return e.Code == 0 && e.Signal == "" && !e.Removed }
 func (e Exit) String() string {
 	var s string
 	switch {
+	case e.Engine:
+		s = "ended with its engine"
 	case e.Removed:
 		s = "container removed by hand"
 	case e.OOM:

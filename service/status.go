@@ -60,7 +60,7 @@ type Status struct {
 	Title         string     `json:"title"`
 	LogPath       string     `json:"log_path,omitempty"`
 	Quiet         bool       `json:"quiet,omitempty"` // its output is not shown by `up` in the foreground
-	Seq           int        `json:"seq"` // number of transitions so far; never falls
+	Seq           int        `json:"seq"`             // number of transitions so far; never falls
 
 	// Held counts the starts in a row that failed for a reason outside the project.
 	Held int `json:"held,omitempty"`

@@ -206,7 +206,13 @@ func showLogs(ctx context.Context, st service.Status, containers *docker.Backend
 	case containers == nil:
 		return nil
 	}
-	return containers.Logs(ctx, containers.Project(), keyOf(st), o, func(line []byte) { emit(line) })
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	return containers.Logs(ctx, containers.Project(), keyOf(st), o, func(line []byte) {
+		if err := emit(line); err != nil {
+			stop(err)
+		}
+	})
 }
 
 // plain shows a line without the name of its service.

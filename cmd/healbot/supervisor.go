@@ -197,7 +197,12 @@ func usesContainers(p runner.Project) bool {
 
 // run supervises until the end, and lets go of all that prepare took.
 func (h *held) run(ctx context.Context) error {
+	ended, stop := context.WithCancel(context.WithoutCancel(ctx))
+	if h.docker != nil {
+		go h.byHand(ended)
+	}
 	err := h.runner.Run(ctx)
+	stop()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	err = errors.Join(err, h.server.Close(closing))
@@ -206,6 +211,18 @@ func (h *held) run(ctx context.Context) error {
 		err = errors.Join(err, h.docker.Close())
 	}
 	return errors.Join(err, h.lock.Release())
+}
+
+// byHand tells the runner of containers that somebody started with docker start.
+func (h *held) byHand(ctx context.Context) {
+	for {
+		select {
+		case inst := <-h.docker.ByHand():
+			h.runner.Found(inst)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // lastStatuses reads what the status file says.

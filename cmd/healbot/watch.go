@@ -41,6 +41,11 @@ func (c *cli) watch(ctx context.Context, s control.Supervisor, want service.Comm
 	report, err := s.Do(ctx, want)
 	stop()
 	<-shown
+	for _, st := range report.Statuses { // the last changes may not have come through
+		if meant(st, want.Services) {
+			scr.change(service.Change{Status: st})
+		}
+	}
 	for _, note := range report.Notes {
 		c.warn("%s", note)
 	}

@@ -172,6 +172,8 @@ func (m *machine) due() Action {
 		return m.launch(Free, "starting")
 	case m.p.Condition == Never:
 		return m.rest(Failed, m.Last)
+	case m.Next == Free:
+		return m.launch(Free, "starting")
 	case m.p.usedUp(m.Streak):
 		return m.rest(MaxRestarts, m.Last)
 	}

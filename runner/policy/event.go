@@ -48,10 +48,11 @@ type StartFailed struct {
 
 // Exited says that the instance ended and nothing of it is left.
 type Exited struct {
-	Run    int
-	OK     bool   // as a finished job ends
-	ByUser bool   // somebody stopped it with the engine's own command
-	Why    string // "exit code 1"
+	Run     int
+	OK      bool   // as a finished job ends
+	ByUser  bool   // somebody stopped it with the engine's own command
+	Outside bool   // the engine itself went away and took it along: the restart is not counted
+	Why     string // "exit code 1"
 }
 
 // Probed answers Action Probe.

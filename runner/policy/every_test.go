@@ -27,7 +27,7 @@ func allEvents(run int) []policy.Event {
 		policy.Found{Run: run, Born: noon.Add(time.Hour)}, policy.Noted{Run: run, Why: "pulling"}, policy.Started{Run: run},
 		policy.StartFailed{Run: run, Why: "no such file"}, policy.StartFailed{Run: run, Why: "unreachable", Outside: true},
 		policy.Exited{Run: run, Why: "exit code 1"}, policy.Exited{Run: run, OK: true, Why: "exit code 0"},
-		policy.Exited{Run: run, ByUser: true, Why: "exit code 0"},
+		policy.Exited{Run: run, ByUser: true, Why: "exit code 0"}, policy.Exited{Run: run, Outside: true, Why: "ended"},
 		policy.Probed{Run: run, Healthy: true}, policy.Probed{Run: run, Why: "refused"}, policy.Probed{Run: run, Unable: true, Why: "no curl"},
 		policy.Judged{Run: run, Healthy: true}, policy.Judged{Run: run, Why: "no answer"},
 	}

@@ -86,6 +86,10 @@ func (m *machine) exited(e Exited) Action {
 		m.Wanted = false
 		m.fresh()
 		return m.rest(Stopped, "stopped by a user of the engine")
+	case e.Outside && m.p.Condition != Never:
+		m.Next = Free
+		m.enter(Backoff, Crashed, m.now.Add(m.p.delay(1, m.Run)), e.Why)
+		return Action{}
 	case e.OK && m.p.Condition != Always:
 		return m.rest(Completed, e.Why)
 	case m.p.Condition == Never:

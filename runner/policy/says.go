@@ -85,6 +85,8 @@ func (s State) saysBackoff(p *Policy, now time.Time) string {
 	switch {
 	case s.Tries > 0:
 		return s.Why + ", tried again in " + left
+	case s.Next == Free:
+		return s.failure() + ", restart in " + left + ", not counted"
 	case s.Held != "":
 		return s.failure() + ", restart in " + left + ", not counted while it waits for " + s.Held
 	case p.usedUp(s.Streak):

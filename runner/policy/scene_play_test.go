@@ -139,7 +139,7 @@ func (sc *scene) instanceEvent(name string, a args) policy.Event {
 		if code, ok := a.set["code"]; ok {
 			why = "exit code " + code
 		}
-		return policy.Exited{Run: run, OK: a.set["code"] == "0", ByUser: a.has("byuser"), Why: why}
+		return policy.Exited{Run: run, OK: a.set["code"] == "0", ByUser: a.has("byuser"), Outside: a.has("outside"), Why: why}
 	case "probe":
 		return policy.Probed{Run: run, Healthy: a.has("ok"), Unable: a.has("unable"), Why: a.last()}
 	case "judged":

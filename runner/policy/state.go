@@ -73,7 +73,7 @@ type Start uint8
 const (
 	Asked   Start = iota // somebody asked for it
 	Counted              // a restart of the streak
-	Free                 // a restart that is not counted: it was held by a dependency
+	Free                 // a restart that is not counted: a dependency held it, or the engine was the cause
 )
 
 // A State is all that is remembered about an instance between events: a plain
