@@ -246,11 +246,21 @@ func (f *files) remove(b *board) error {
 		gone(os.Remove(filepath.Join(f.dir, ".pids"))),
 		gone(os.Remove(StatusPath(f.dir))),
 	)
-	left, err := os.ReadDir(StateDir(f.dir))
-	for _, e := range left {
-		if e.Name() != "lock" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(f.dir))) {
-			failed = errors.Join(failed, os.RemoveAll(filepath.Join(StateDir(f.dir), e.Name())))
+	for _, path := range leftovers(f.dir) {
+		failed = errors.Join(failed, os.RemoveAll(path))
+	}
+	return failed
+}
+
+// Left reports whether anything of a project is left for a `down` to take away.
+func Left(dir string) bool { return len(leftovers(dir)) > 0 }
+
+func leftovers(dir string) (paths []string) {
+	entries, _ := os.ReadDir(StateDir(dir))
+	for _, e := range entries {
+		if e.Name() != "lock" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(dir))) {
+			paths = append(paths, filepath.Join(StateDir(dir), e.Name()))
 		}
 	}
-	return errors.Join(failed, err)
+	return paths
 }

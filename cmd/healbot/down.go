@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -67,7 +66,7 @@ func awaitLock(ctx context.Context, dir string) error {
 // downAlone brings down what a dead supervisor left: this process adopts it first.
 // A file that can't be read any more is no obstacle.
 func (c *cli) downAlone(ctx context.Context, dir string, want service.Command) error {
-	if _, err := os.Stat(runner.StateDir(dir)); errors.Is(err, os.ErrNotExist) {
+	if !runner.Left(dir) {
 		c.warn("nothing to do: no project is up in %s", dir)
 		return nil
 	}
