@@ -4,36 +4,45 @@ package compose
 var natives = newAllowlist([]string{
 	"services.*.attach",
 	"services.*.command",
+	"services.*.configs",
+	"services.*.cpus",
 	"services.*.depends_on",
 	"services.*.deploy.replicas",
+	"services.*.deploy.resources.limits.cpus",
+	"services.*.deploy.resources.limits.memory",
+	"services.*.deploy.resources.limits.pids",
 	"services.*.deploy.restart_policy",
 	"services.*.entrypoint",
 	"services.*.env_file",
 	"services.*.environment",
+	"services.*.group_add",
 	"services.*.healthcheck",
 	"services.*.labels",
 	"services.*.logging.driver",
 	"services.*.logging.options.max-file",
 	"services.*.logging.options.max-size",
+	"services.*.mem_limit",
+	"services.*.oom_score_adj",
+	"services.*.pids_limit",
 	"services.*.ports",
+	"services.*.post_start",
+	"services.*.pre_stop",
 	"services.*.profiles",
 	"services.*.provider",
 	"services.*.restart",
 	"services.*.scale",
+	"services.*.secrets",
 	"services.*.stop_grace_period",
 	"services.*.stop_signal",
+	"services.*.ulimits",
+	"services.*.user",
 	"services.*.working_dir",
 	"services.*.image", // refused in words of its own, as is build
 	"services.*.build",
 })
 
 // planned are attributes that a native service can't have yet.
-var planned = map[string]bool{
-	"configs": true, "cpus": true, "develop": true, "group_add": true,
-	"mem_limit": true, "oom_score_adj": true, "pids_limit": true, "post_start": true,
-	"pre_stop": true, "resources": true, "secrets": true, "stdin_open": true, "tty": true,
-	"ulimits": true, "umask": true, "user": true,
-}
+var planned = map[string]bool{"develop": true, "stdin_open": true, "tty": true}
 
 const (
 	hostNetwork = "a native service uses the host's network; remove it"
@@ -74,7 +83,7 @@ func (r *report) notNative(path []string) {
 	case len(path) > 3 && path[2] == "logging":
 		hint = "max-size and max-file are what a native service's log knows"
 	case len(path) > 3 && path[2] == "deploy":
-		hint = "replicas and restart_policy are what a native service takes from deploy"
+		hint = "replicas, restart_policy and resources.limits are what a native service takes from deploy"
 	default:
 		hint = "it means something for a container only; remove it"
 	}

@@ -63,6 +63,9 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 	if own.title != "" {
 		svc.Title = own.title
 	}
+	if svc.Notify = c.common.notices; own.notifies {
+		svc.Notify = own.notices
+	}
 	if svc.Replicas < 0 {
 		c.at(append(path, "scale"), "", "scale must not be negative")
 	}
@@ -75,8 +78,14 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 		if own.inherit != nil {
 			c.at(append(path, "x-healbot", "inherit_env"), "list the variables under environment", "inherit_env is for native services; a container inherits nothing")
 		}
+		if own.umask != nil {
+			c.at(append(path, "x-healbot", "umask"), "remove it", "umask is for native services; a container's process sets its own")
+		}
 	}
-	return svc, c.policy(path, s, own, h, probe, svc)
+	c.silent(path, s, svc)
+	pol := c.policy(path, s, own, h, probe, svc)
+	c.advise(path, own, svc, pol)
+	return svc, pol
 }
 
 // policy merges what decides over restarts and probes.

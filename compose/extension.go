@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/healing-bot/healbot/service"
 )
 
 // An extension is what x-healbot says, of a service or of the whole project.
@@ -15,6 +17,9 @@ type extension struct {
 	health     health
 	retryAfter *time.Duration // on_max.retry_after
 	inherit    *inheritance
+	notices    []service.Notice
+	notifies   bool // notices are given, if only to say that there are none
+	umask      *int
 }
 
 // An inheritance says which variables of the caller a native service gets.
@@ -23,24 +28,15 @@ type inheritance struct {
 	names []string
 }
 
-// later are keys of x-healbot that have no effect yet.
-var later = []string{"notify", "umask"}
-
 // projectKeys and serviceKeys are the keys of x-healbot in the two places.
 var (
-	projectKeys = []string{"restart", "health", "on_max", "inherit_env"}
-	serviceKeys = append([]string{"title"}, projectKeys...)
+	projectKeys = []string{"restart", "health", "on_max", "notify", "inherit_env"}
+	serviceKeys = append([]string{"title", "umask"}, projectKeys...)
 )
 
 // extension reads x-healbot, of which known are the keys.
 func (f field) extension(known []string) extension {
-	m, _ := f.value.(map[string]any)
-	for _, key := range later {
-		if m[key] != nil {
-			f.get(key).fail("remove it", "is not supported yet")
-		}
-	}
-	if !f.only(append(slices.Clone(known), later...)...) {
+	if !f.only(known...) {
 		return extension{}
 	}
 	e := extension{
@@ -48,7 +44,9 @@ func (f field) extension(known []string) extension {
 	}
 	if slices.Contains(known, "title") {
 		e.title = f.get("title").title()
+		e.umask = f.get("umask").umask()
 	}
+	e.notices, e.notifies = f.get("notify").notices()
 	if onMax := f.get("on_max"); onMax.only("retry_after") {
 		e.retryAfter = onMax.get("retry_after").duration()
 		if e.retryAfter != nil && *e.retryAfter == 0 {
@@ -80,6 +78,21 @@ func (f field) inheritance() *inheritance {
 }
 
 func validName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
+
+// umask reads an octal number. It must be a text, since YAML's versions differ in what
+// a number with a leading zero is.
+func (f field) umask() *int {
+	if f.value == nil {
+		return nil
+	}
+	text, ok := f.value.(string)
+	n, err := strconv.ParseUint(text, 8, 32)
+	if !ok || err != nil || n > 0o777 {
+		f.fail(`write three octal digits in quotes: umask: "027"`, "must be an octal number in quotes")
+		return nil
+	}
+	return new(int(n))
+}
 
 // title reads a title: it becomes the name of a log file, so it must be one.
 func (f field) title() string {

@@ -20,7 +20,17 @@ func (c *converter) processHash(p *service.Process, s types.ServiceConfig) strin
 		Dir    string
 		Env    map[string]*string
 		Python *service.Python
-	}{p.Argv, p.Dir, s.Environment, p.Python})
+		Limits *service.Limits `json:",omitempty"`
+		Files  []service.File  `json:",omitempty"`
+	}{p.Argv, p.Dir, s.Environment, p.Python, asked(p.Limits), p.Files})
+}
+
+// asked gives limits, or nil if there are none.
+func asked(l service.Limits) *service.Limits {
+	if reflect.ValueOf(l).IsZero() {
+		return nil
+	}
+	return &l
 }
 
 // imageHash covers what a container is created with: its whole configuration but

@@ -48,6 +48,8 @@ func TestHashOfNative(t *testing.T) {
 		"stop_signal: SIGINT",
 		"stop_grace_period: 1s",
 		"labels: {a: b}",
+		"post_start: [{command: x}]",
+		"pre_stop: [{command: x}]",
 	} {
 		if got := hash(t, base+", "+live); got != want {
 			t.Errorf("%s: applies live, yet changes the hash", live)
@@ -63,6 +65,15 @@ func TestHashOfNative(t *testing.T) {
 		strings.Replace(base, "A: b", "A: c", 1),
 		strings.Replace(base, "/v", "/u", 1),
 		strings.Replace(base, "venv: /v", "venv: /v, python: '3.11'", 1),
+		base + ", user: nobody",
+		base + ", group_add: [adm]",
+		base + ", oom_score_adj: 5",
+		base + ", ulimits: {nofile: 100}",
+		base + ", x-healbot: {umask: '077'}",
+		base + ", cpus: 0.5",
+		base + ", mem_limit: 64m",
+		base + ", pids_limit: 9",
+		base + ", deploy: {resources: {limits: {memory: 64m}}}",
 	} {
 		if hash(t, other) == want {
 			t.Errorf("%s: does not change the hash", other)

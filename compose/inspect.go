@@ -131,7 +131,7 @@ func shellSign(line string, all bool) string {
 }
 
 // counts are whole numbers that compose-go rounds down without a word.
-var counts = []string{"scale", "deploy.replicas", "healthcheck.retries", "deploy.restart_policy.max_attempts"}
+var counts = []string{"scale", "deploy.replicas", "healthcheck.retries", "deploy.restart_policy.max_attempts", "oom_score_adj", "pids_limit", "deploy.resources.limits.pids"}
 
 func (r *report) fractions(path []string, svc map[string]any) {
 	for _, count := range counts {

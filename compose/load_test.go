@@ -118,6 +118,7 @@ func describeService(b *strings.Builder, s service.Service) {
 		if p.Log != (service.Log{MaxSize: 10 << 20, MaxFiles: 3}) {
 			fmt.Fprintf(b, "  log %+v\n", p.Log)
 		}
+		describeLimits(b, p)
 	} else {
 		fmt.Fprintf(b, "  image %s\n", s.Image.Config.Image)
 	}
@@ -140,12 +141,17 @@ func describeService(b *strings.Builder, s service.Service) {
 			fmt.Fprintf(b, " http %+v", *c.HTTP)
 		case c.TCP != "":
 			fmt.Fprintf(b, " tcp %s", c.TCP)
+		case c.Log != "":
+			fmt.Fprintf(b, " line %q", c.Log)
 		case c.Engine:
 			fmt.Fprintf(b, " by the engine")
 		default:
 			fmt.Fprintf(b, " command %q", c.Command)
 		}
 		fmt.Fprintf(b, ", %v\n", c.Timeout)
+	}
+	for _, n := range s.Notify {
+		fmt.Fprintf(b, "  tell of %s: %q %q\n", n.On, n.URL, n.Command)
 	}
 	if s.StopSignal != "SIGTERM" {
 		fmt.Fprintf(b, "  stop with %s\n", s.StopSignal)
@@ -177,5 +183,21 @@ func describePolicy(b *strings.Builder, name string, p policy.Policy) {
 			b.WriteString(", unhealthy ignored")
 		}
 		b.WriteByte('\n')
+	}
+}
+
+// describeLimits gives what only few services have, in its JSON form.
+func describeLimits(b *strings.Builder, p *service.Process) {
+	if text, _ := json.Marshal(p.Limits); string(text) != "{}" {
+		fmt.Fprintf(b, "  limits %s\n", text)
+	}
+	for _, f := range p.Files {
+		fmt.Fprintf(b, "  file %+v\n", f)
+	}
+	for _, h := range p.PostStart {
+		fmt.Fprintf(b, "  post_start %q in %s env %q\n", h.Argv, h.Dir, h.Env)
+	}
+	for _, h := range p.PreStop {
+		fmt.Fprintf(b, "  pre_stop %q in %s env %q\n", h.Argv, h.Dir, h.Env)
 	}
 }

@@ -1,10 +1,12 @@
 package compose
 
 import (
+	"errors"
 	"net"
 	"net/textproto"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 
@@ -22,26 +24,58 @@ func (c *converter) ownProbe(path []string, hc *types.HealthCheckConfig) (check 
 	at := append(path[:len(path):len(path)], "healthcheck")
 	x := field{c.report, at, map[string]any(hc.Extensions)}
 	c.near(at, hc.Extensions, "x-http", "x-tcp", "x-log", "x-on-unhealthy")
-	if f := x.get("x-log"); f.value != nil {
-		f.fail("use x-http, x-tcp or test", "is not supported yet")
-		probed = true
-	}
-	if f := x.get("x-http"); f.value != nil {
-		probed = true
-		if h := f.http(); h != nil {
-			check = &service.Check{HTTP: h}
-		}
-	}
-	if f := x.get("x-tcp"); f.value != nil {
-		if x.get("x-http").value != nil {
-			f.fail("remove one of them", "and x-http can't be used together")
-		}
-		probed = true
-		if addr := f.address(); addr != "" && check == nil {
-			check = &service.Check{TCP: addr}
+	for _, p := range []struct {
+		key  string
+		read func(field) *service.Check
+	}{{"x-http", httpCheck}, {"x-tcp", tcpCheck}, {"x-log", logCheck}} {
+		f := x.get(p.key)
+		switch {
+		case f.value == nil:
+		case probed:
+			f.fail("remove one of them", "can't be used together with another probe")
+		default:
+			check, probed = p.read(f), true
 		}
 	}
 	return check, probed
+}
+
+func httpCheck(f field) *service.Check {
+	if h := f.http(); h != nil {
+		return &service.Check{HTTP: h}
+	}
+	return nil
+}
+
+func tcpCheck(f field) *service.Check {
+	if addr := f.address(); addr != "" {
+		return &service.Check{TCP: addr}
+	}
+	return nil
+}
+
+// logCheck reads x-log: a regular expression.
+func logCheck(f field) *service.Check {
+	text := f.text()
+	_, err := regexp.Compile(text)
+	switch {
+	case err != nil:
+		f.fail("see https://pkg.go.dev/regexp/syntax", "is not a regular expression: %s", regexpFault(err))
+	case text == "" && f.value == "":
+		f.fail("write a word of the line that says that it is ready", "must not be empty")
+	case text != "":
+		return &service.Check{Log: text}
+	}
+	return nil
+}
+
+// regexpFault says what is wrong with a regular expression, without repeating it.
+func regexpFault(err error) string {
+	var e *syntax.Error
+	if errors.As(err, &e) {
+		return e.Code.String()
+	}
+	return "it can't be read"
 }
 
 // ignoresUnhealthy reads healthcheck.x-on-unhealthy.
@@ -77,7 +111,7 @@ func (f field) http() *service.HTTPCheck {
 		h.Headers = f.get("headers").headers()
 		h.Body = f.get("body").text()
 		if _, err := regexp.Compile(h.Body); err != nil {
-			f.get("body").fail("", "is not a regular expression")
+			f.get("body").fail("see https://pkg.go.dev/regexp/syntax", "is not a regular expression: %s", regexpFault(err))
 		}
 	}
 	h.URL = at.text()

@@ -33,6 +33,9 @@ func (c *converter) process(path []string, s types.ServiceConfig, own extension)
 		}
 	}
 	p.Env = c.environment(path, s, p.Python, or(own.inherit, c.common.inherit))
+	p.Limits = c.limits(path, s, own)
+	p.Files = c.files(path, s)
+	p.PostStart, p.PreStop = c.hooks(path, "post_start", s.PostStart, p), c.hooks(path, "pre_stop", s.PreStop, p)
 	return p
 }
 
@@ -48,6 +51,11 @@ func (c *converter) environment(path []string, s types.ServiceConfig, py *servic
 			if v, ok := c.environ[name]; ok {
 				env[name] = v
 			}
+		}
+	}
+	if s.User != "" { // they would speak of somebody else; see native
+		for _, name := range []string{"HOME", "USER", "LOGNAME", "SHELL", "MAIL"} {
+			delete(env, name)
 		}
 	}
 	if env["PATH"] == "" {

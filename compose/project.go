@@ -39,6 +39,9 @@ func (p *Project) Config(showSecrets bool, format string) ([]byte, error) {
 		}
 		m = masked
 		m.Configs = maskConfigs(m.Configs)
+		if own := m.Extensions["x-healbot"]; own != nil {
+			m.Extensions = with(m.Extensions, "x-healbot", maskNotices(own))
+		}
 	}
 	switch format {
 	case "", "yaml":
@@ -70,7 +73,17 @@ func maskService(s types.ServiceConfig) types.ServiceConfig {
 		c.Extensions["x-http"] = maskHeaders(c.Extensions["x-http"])
 		s.HealthCheck = &c
 	}
+	if own := s.Extensions["x-healbot"]; own != nil {
+		s.Extensions = with(s.Extensions, "x-healbot", maskNotices(own))
+	}
 	return s
+}
+
+// with gives a copy of m with another value for key.
+func with[M ~map[string]any](m M, key string, value any) M {
+	c := maps.Clone(m)
+	c[key] = value
+	return c
 }
 
 func maskValues(values types.MappingWithEquals) types.MappingWithEquals {

@@ -15,6 +15,7 @@ services:
     environment: {DB_PASSWORD: hunter2, API_KEY: hunter2, DSN: hunter2, DATABASE_URL: "postgres://u:hunter2@db/x", MONKEYS: many, EMPTY_TOKEN: ""}
     build: {context: ., args: {NPM_TOKEN: hunter2}}
     healthcheck: {x-http: {url: "http://u:hunter2@localhost", headers: {authorization: hunter2}}}
+    x-healbot: {notify: [{url: "https://hooks.example.com/hunter2?token=hunter2"}]}
 configs:
   c: {environment: CANARY}
 `
@@ -45,8 +46,8 @@ func TestConfigMasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(text), "hunter2"); n < 7 {
-		t.Errorf("with secrets shown, %d of 7 are there:\n%s", n, text)
+	if n := strings.Count(string(text), "hunter2"); n < 9 {
+		t.Errorf("with secrets shown, %d of 9 are there:\n%s", n, text)
 	}
 	if _, err := p.Config(false, "toml"); err == nil {
 		t.Error("format toml was accepted")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -133,6 +134,9 @@ func size(n int64) string {
 	return units.CustomSize("%.3g %s", float64(n), 1000, []string{"B", "kB", "MB", "GB", "TB"})
 }
 
+// noAnswer finds the host and the cause in what the engine says of a registry.
+var noAnswer = regexp.MustCompile(`Get "https?://([^/"]+)[^"]*": (?:dial tcp: )?(?:lookup \S+ on \S+: )?(.+)$`)
+
 // pullFault tells a registry that says no from one that can't be reached.
 func pullFault(ref string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
@@ -150,5 +154,8 @@ func pullFault(ref string, err error) error {
 			return fmt.Errorf("image %s not found here, nor in the registry: %s", ref, text)
 		}
 	}
-	return service.Outside(fmt.Errorf("image %s not found here and the registry is unreachable: %s; build it or set pull_policy", ref, text))
+	if m := noAnswer.FindStringSubmatch(text); m != nil {
+		text = m[1] + ": " + m[2]
+	}
+	return service.Outside(fmt.Errorf("image %s not found here and the registry is unreachable (%s); pull or build it by hand, or name another", ref, text))
 }

@@ -65,12 +65,39 @@ func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o s
 
 var errCut = errors.New("the engine cut the output off")
 
+// Output gives the lines that the instance wrote since it started, and then those that
+// it writes, until ctx ends or the instance does; neither is an error. An engine that is
+// away is waited for. It fails if the logging driver keeps nothing that can be read.
+func (i *Instance) Output(ctx context.Context, emit func(line []byte)) error {
+	b := i.watch.backend
+	r := &logReader{
+		backend: b, project: i.watch.project, key: i.about.Key, emit: emit,
+		only: i.about.ID, id: i.about.ID, asked: i.about.Started,
+	}
+	for {
+		err := r.read(ctx, true)
+		if err != nil && ctx.Err() == nil && !isOutside(err) && !errors.Is(err, errCut) {
+			return err
+		}
+		select {
+		case <-i.ended:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-b.done:
+			return errClosed
+		case <-time.After(followPause):
+		}
+	}
+}
+
 // A logReader remembers how far it is in the output of one replica.
 type logReader struct {
 	backend *Backend
 	project string
 	key     service.Key
 	emit    func([]byte)
+	only    string // id of the one container that is meant; "" for each one of the replica
 
 	id    string    // container that was read last
 	tail  string    // lines wanted of the first container
@@ -104,14 +131,21 @@ func (r *logReader) read(ctx context.Context, follow bool) error {
 	return r.stream(ctx, c, options)
 }
 
-// latest gives the container of the replica, the newest if there are several; nil if
-// there is none.
+// latest gives the container of the replica, the newest if there are several, or the
+// only one that is wanted; nil if there is none.
 func (r *logReader) latest(ctx context.Context) (*container.InspectResponse, error) {
+	if r.only != "" {
+		return r.inspect(ctx, r.only)
+	}
 	found, err := r.backend.list(ctx, ours(r.project, r.key)...)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	c, err := r.backend.inspect(ctx, found[0].ID)
+	return r.inspect(ctx, found[0].ID)
+}
+
+func (r *logReader) inspect(ctx context.Context, id string) (*container.InspectResponse, error) {
+	c, err := r.backend.inspect(ctx, id)
 	if errdefs.IsNotFound(err) {
 		return nil, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/healing-bot/healbot/native/keeper"
+	"github.com/healing-bot/healbot/service"
 )
 
 // A Backend runs the native services of one project. Its methods may be called from
@@ -27,10 +28,11 @@ type Backend struct {
 	mu        sync.Mutex // guards what follows
 	client    *keeper.Client
 	instances map[string]*instance   // by their keeper's id: those not seen to end
-	early     map[string]keeper.Exit // of instances that ended before hold was called for them
+	early     map[string]keeper.Unit // those that ended before hold was called for them
 	closed    bool
 	pythons   map[string]interpreter // probed interpreters, by path
 	venvs     map[string]chan struct{}
+	services  map[string]service.Service // as last declared or started
 }
 
 // New returns the backend of the project in dir. The command line argv, with dir
@@ -42,9 +44,10 @@ func New(dir string, argv []string) *Backend {
 		argv:      argv,
 		umask:     currentUmask(),
 		instances: map[string]*instance{},
-		early:     map[string]keeper.Exit{},
+		early:     map[string]keeper.Unit{},
 		pythons:   map[string]interpreter{},
 		venvs:     map[string]chan struct{}{},
+		services:  map[string]service.Service{},
 	}
 }
 
@@ -107,6 +110,7 @@ func (b *Backend) Remove(ctx context.Context, project string) error {
 			return fmt.Errorf("cannot remove %s: %w", project, err)
 		}
 	}
+	b.release("*")
 	for _, name := range []string{"run", "fifo", "locks", "secrets", "keeper.sock", "keeper.log", "keeper.lock"} {
 		if err := os.RemoveAll(filepath.Join(b.state(), name)); err != nil {
 			return fmt.Errorf("cannot remove %s: %w", project, err)
@@ -237,23 +241,31 @@ func (b *Backend) compare(ctx context.Context, client *keeper.Client) error {
 
 // hold gives the one instance that stands for a unit.
 func (b *Backend) hold(u keeper.Unit) *instance {
+	in, end := b.meet(u)
+	if end.Exit != nil {
+		in.finish(end) // reads files: not while mu is held
+	}
+	return in
+}
+
+// meet makes the instance that stands for a unit, and gives the unit as it ended if it
+// has.
+func (b *Backend) meet(u keeper.Unit) (in *instance, end keeper.Unit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	in := b.instances[u.ID]
-	if in == nil {
-		in = &instance{backend: b, unit: u, done: make(chan struct{})}
-		if e, ended := b.early[u.ID]; ended {
-			u.Exit = &e
-			delete(b.early, u.ID)
-		}
-		if u.Exit != nil {
-			in.finish(*u.Exit)
-			return in
-		}
+	if in := b.instances[u.ID]; in != nil {
+		return in, keeper.Unit{}
+	}
+	in = &instance{backend: b, unit: u, done: make(chan struct{})}
+	if early, ended := b.early[u.ID]; ended {
+		u = early
+		delete(b.early, u.ID)
+	}
+	if u.Exit == nil {
 		in.grip = keeper.Hold(u)
 		b.instances[u.ID] = in
 	}
-	return in
+	return in, u
 }
 
 // ended is called by the client for each unit that has ended, maybe more than once.
@@ -262,9 +274,9 @@ func (b *Backend) ended(u keeper.Unit) {
 	defer b.mu.Unlock()
 	if in := b.instances[u.ID]; in != nil {
 		delete(b.instances, u.ID)
-		in.finish(*u.Exit)
+		go in.finish(u) // reads files: not while mu is held
 	} else {
-		b.early[u.ID] = *u.Exit
+		b.early[u.ID] = u
 	}
 }
 

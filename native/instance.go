@@ -23,6 +23,10 @@ type instance struct {
 	unit    keeper.Unit  // as it was when it was first seen
 	grip    *keeper.Grip // nil for one that had ended by then
 
+	mu    sync.Mutex // guards what follows
+	asked bool       // healbot sent it a signal, so its end is no riddle
+	cause string     // what healbot itself ended it for
+
 	once sync.Once
 	done chan struct{} // closed once exit and err are set
 	exit service.Exit
@@ -67,11 +71,17 @@ func (in *instance) Signal(ctx context.Context, sig string) error {
 	if err != nil {
 		return err
 	}
+	in.ask()
+	if svc, known := in.backend.declared(in.unit.Service); known && n == in.unit.Stop && len(svc.Process.PreStop) > 0 && !in.unit.Job {
+		go in.stop(n, svc.Process.PreStop) // a hook may take longer than ctx
+		return nil
+	}
 	return in.command(ctx, "signal", func(c *keeper.Client) error { return c.Signal(ctx, in.unit.ID, n) })
 }
 
 // Kill ends the whole tree with SIGKILL.
 func (in *instance) Kill(ctx context.Context) error {
+	in.ask()
 	return in.command(ctx, "kill", func(c *keeper.Client) error { return c.Kill(ctx, in.unit.ID) })
 }
 
@@ -101,8 +111,29 @@ func (in *instance) command(ctx context.Context, verb string, do func(*keeper.Cl
 	}
 }
 
-func (in *instance) finish(e keeper.Exit) {
+func (in *instance) ask() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.asked = true
+}
+
+// blame notes why healbot is about to end the instance.
+func (in *instance) blame(cause string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.cause = cause
+}
+
+func (in *instance) circumstances() (cause string, asked bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.cause, in.asked
+}
+
+// finish makes known how the instance ended. Nothing of it is left by then.
+func (in *instance) finish(u keeper.Unit) {
 	in.once.Do(func() {
+		e := *u.Exit
 		if in.grip != nil {
 			in.grip.Complete(&e)
 			in.grip.Close()
@@ -111,8 +142,17 @@ func (in *instance) finish(e keeper.Exit) {
 		if e.Signal != 0 {
 			in.exit.Signal = signalName(e.Signal)
 		}
+		if !u.Stopping.IsZero() {
+			in.ask()
+		}
+		oom := in.backend.starved(u.Name)
+		in.exit.OOM = oom > 0 && e.Signal == sigkill
+		in.exit.Reason = in.reasonFor(e, oom)
 		if e.Lost > 0 {
 			in.exit.Reason = fmt.Sprintf("%d bytes of its output are lost: the disk refused them", e.Lost)
+		}
+		if !u.Job {
+			in.backend.release(u.Name)
 		}
 		close(in.done)
 	})

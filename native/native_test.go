@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "keeper":
-			os.Exit(keeper.Main(os.Args[2]))
+			os.Exit(keeper.Main(os.Args[2:]...))
 		case "fixture":
 			os.Exit(fixture(os.Args[2:]))
 		}

@@ -28,6 +28,7 @@ type interpreter struct {
 // then python3.N with the newest first, then python.
 func (b *Backend) interpreterFor(ctx context.Context, svc service.Service, path string) (interpreter, error) {
 	var found []string
+	seen := map[string]bool{}
 	for _, name := range pythonNames(path) {
 		py, err := b.probe(ctx, name)
 		if err != nil {
@@ -40,7 +41,10 @@ func (b *Backend) interpreterFor(ctx context.Context, svc service.Service, path 
 		if ok {
 			return py, nil
 		}
-		found = append(found, py.version+" ("+name+")")
+		if !seen[py.version] {
+			seen[py.version] = true
+			found = append(found, py.version+" ("+name+")")
+		}
 	}
 	need := "Python " + svc.Process.Python.Version
 	if len(found) == 0 {

@@ -31,11 +31,30 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	if err != nil {
 		return nil, err
 	}
+	b.Declare([]service.Service{svc})
+	program := spec.Argv[0]
+	if err := b.equip(&spec, svc); err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", svc.Name, err)
+	}
 	u, err := b.spawn(ctx, spec)
 	if err != nil {
-		return nil, explain(err, svc, spec.Argv[0])
+		return nil, explain(err, svc, program)
 	}
-	return &Instance{b.hold(u)}, nil
+	in := b.hold(u)
+	if hooks := svc.Process.PostStart; len(hooks) > 0 {
+		go in.started(hooks)
+	}
+	return &Instance{in}, nil
+}
+
+// equip gives an instance its secrets and its limits.
+func (b *Backend) equip(spec *keeper.Spec, svc service.Service) error {
+	files, err := b.deliver(svc)
+	if err != nil {
+		return err
+	}
+	spec.Env = environment(spec.Env, files...)
+	return b.limit(spec, svc.Process.Limits, len(files) > 0)
 }
 
 // spec says how the keeper is to start the replica.
@@ -65,6 +84,7 @@ func (b *Backend) spec(svc service.Service, key service.Key, run int) (keeper.Sp
 			Run:     run,
 			Hash:    svc.Hash,
 			Log:     keeper.Log{Path: svc.LogPath(key.Replica), MaxSize: p.Log.MaxSize, MaxFiles: p.Log.MaxFiles},
+			Mark:    markOf(svc.LogPath(key.Replica)),
 			Lock:    filepath.Join(b.state(), "locks", key.String()),
 			Stop:    stop,
 			Grace:   svc.Grace,

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/healing-bot/healbot/runner/policy"
@@ -14,6 +15,9 @@ type unknown struct {
 	refusals int // how often the backend was asked in vain
 }
 
+// unattended says of an end that only its outcome is known.
+const unattended = "while no supervisor was there"
+
 // How long a backend may take to list what runs, and the pause after it could not.
 const (
 	adoptTimeout = 15 * time.Second
@@ -24,7 +28,7 @@ const (
 func (r *Runner) restore(past journal) {
 	for _, u := range r.units {
 		if s, there := past.Units[u.key.String()]; there {
-			u.state, u.seq = s.State, s.Seq
+			u.state, u.seq, u.down = s.State, s.Seq, s.Down
 			r.changed(u, u.state)
 		}
 	}
@@ -70,6 +74,12 @@ func (r *Runner) notAdopted(kind service.Kind, err error) {
 // adopted takes over what the backend found, and settles what it did not find.
 func (r *Runner) adopted(kind service.Kind, found []Instance) {
 	delete(r.unknown, kind)
+	for _, u := range r.sorted() {
+		if hasInstance(u.state) && u.svc.Kind == kind {
+			r.hold(u) // so that an end is not taken for one that this list held up
+		}
+	}
+	r.announce(kind)
 	known := map[*unit]bool{}
 	for _, inst := range found {
 		u := r.units[inst.About().Key]
@@ -88,12 +98,22 @@ func (r *Runner) adopted(kind service.Kind, found []Instance) {
 		}
 		if !known[u] && hasInstance(u.state) {
 			exit := service.Unknown(time.Now())
-			exit.Reason = "while no supervisor was there"
+			exit.Reason = unattended
 			u.exit = &exit
 			r.apply(u, policy.Exited{Run: u.state.Run, Why: exit.String()})
 		}
 		r.apply(u, policy.Resume{})
 		r.changed(u, u.state)
+	}
+}
+
+// announce has the history say of the units that were not at rest that another
+// supervisor has them now.
+func (r *Runner) announce(kind service.Kind) {
+	for _, u := range r.sorted() {
+		if _, remembered := r.past.Units[u.key.String()]; remembered && !r.past.Clean && u.svc.Kind == kind {
+			u.note = "a new supervisor took over"
+		}
 	}
 }
 
@@ -106,7 +126,9 @@ func hasInstance(s policy.State) bool {
 func (r *Runner) Found(inst Instance) {
 	r.post(func() {
 		if u := r.units[inst.About().Key]; u != nil {
+			u.note = "started by a user of the engine"
 			r.takeOver(u, inst)
+			u.note = ""
 		}
 	})
 }
@@ -123,13 +145,14 @@ func (r *Runner) takeOver(u *unit, inst Instance) {
 		}
 	}
 	busy := hasInstance(u.state) || u.state.Phase == policy.Launching
-	if about.Ended && !(busy && run == u.state.Run) {
+	if about.Ended && (!busy || run != u.state.Run) {
 		return
 	}
 	u.inst = inst
 	r.apply(u, policy.Found{Run: run, Born: about.Started})
 	if about.Ended {
 		if exit, err := inst.Wait(r.life); err == nil {
+			exit.Reason = strings.TrimPrefix(exit.Reason+"; "+unattended, "; ")
 			r.ended(u, inst, run, exit)
 		}
 		return
@@ -142,7 +165,7 @@ func (r *Runner) takeOver(u *unit, inst Instance) {
 
 // addOrphan makes a unit for an instance of a service that the file does not name.
 func (r *Runner) addOrphan(kind service.Kind, about service.Instance) *unit {
-	u := &unit{key: about.Key, orphan: true, svc: service.Service{
+	u := &unit{key: about.Key, orphan: true, deafen: func() {}, svc: service.Service{
 		Name: about.Service, Kind: kind, Project: r.name, Dir: r.dir, Title: about.Service,
 		Replicas: 1, StopSignal: "SIGTERM", Grace: 10 * time.Second, Hash: about.Hash,
 	}}

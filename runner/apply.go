@@ -155,8 +155,10 @@ func (r *Runner) mergeService(svc service.Service, pol policy.Policy, recreate b
 			r.apply(u, policy.Restart{Why: "replaced on request"})
 		case old != u.policy:
 			notes = append(notes, u.key.String()+": goes on under its new policy")
+			u.note = "the file changed its policy"
 			r.apply(u, policy.Changed{})
 		}
+		r.relisten(u, before)
 		r.changed(u, u.state)
 	}
 	r.dirty = append(r.dirty, r.declare(svc, pol)...)
@@ -192,7 +194,7 @@ func (r *Runner) launch(p Plan, units []*unit) (goals []goal) {
 			goals = append(goals, g)
 			continue
 		default:
-			r.apply(u, policy.Up{})
+			r.applyFor(u, "healbot up", policy.Up{})
 		}
 		goals = append(goals, goal{unit: u})
 	}

@@ -48,6 +48,12 @@ type Instance interface {
 
 	// Health gives the engine's own verdicts; nil if it has none.
 	Health() <-chan service.Verdict
+
+	// Output gives the lines that the instance wrote since it started, without their
+	// newline, and then those that it writes, until ctx ends; that is no error, nor is
+	// the instance's own end. A line is valid until emit returns. It fails when there is
+	// no output that can be read.
+	Output(ctx context.Context, emit func(line []byte)) error
 }
 
 // A Concrete is a backend as its own package shows it: with its own type of instance,

@@ -17,6 +17,7 @@ type entry struct {
 	state  policy.State
 	policy policy.Policy
 	hash   string // of the latest instance's configuration
+	down   service.State
 }
 
 // says is the status as it reads at now: its reason counts down.
@@ -58,7 +59,7 @@ func (u *unit) entry(refusals int) entry {
 		status.Image = u.svc.Image.Config.Image
 		status.Command = strings.Join(u.svc.Image.Config.Command, " ")
 	}
-	return entry{status, s, u.policy, u.svc.Hash}
+	return entry{status, s, u.policy, u.svc.Hash, u.down}
 }
 
 // A board shows the latest state of each unit to whoever asks, and each change to
@@ -81,12 +82,12 @@ func newBoard() *board {
 	}
 }
 
-func (b *board) set(e entry, from service.State) {
+func (b *board) set(e entry, from service.State, note string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.entries[e.status.Name] = e
 	now := time.Now()
-	b.tell(service.Change{At: now, From: from, Status: e.says(now)})
+	b.tell(service.Change{At: now, From: from, Status: e.says(now), Note: note})
 }
 
 func (b *board) drop(name string) {

@@ -65,7 +65,7 @@ func (r *Runner) command(c service.Command, units []*unit) error {
 		}
 		switch c.Verb {
 		case service.VerbStart:
-			r.apply(u, policy.Up{})
+			r.applyFor(u, "healbot start", policy.Up{})
 		case service.VerbStop:
 			r.apply(u, policy.Stop{})
 		case service.VerbRestart:
@@ -87,6 +87,7 @@ func (r *Runner) killed(u *unit, signal string) {
 	case "", "SIGKILL", "KILL", "9":
 		r.apply(u, policy.Stop{Now: true})
 	default:
+		r.remark(u, "a user sent "+signal)
 		r.signal(u, signal)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -24,6 +26,7 @@ type fakes struct {
 	refuse  error                           // what Adopt answers instead
 	prepare func(svc service.Service) error // what Prepare does
 	start   func(key service.Key, run int) error
+	born    func(*fake) // is shown each new instance before anybody else
 	removed bool
 }
 
@@ -67,11 +70,14 @@ func (b *fakes) Start(_ context.Context, svc service.Service, replica, run int) 
 	b.note("start %s", key)
 	f := newFake(b, svc, key, run)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.live[key] != nil {
 		panic("two live instances of " + key.String())
 	}
 	b.live[key] = f
+	b.mu.Unlock()
+	if b.born != nil {
+		b.born(f)
+	}
 	return f, nil
 }
 
@@ -96,10 +102,11 @@ type fake struct {
 	exit     service.Exit
 	stubborn bool // ignores Signal
 	verdicts chan service.Verdict
+	lines    chan string // what it writes; closed: its output can't be read
 }
 
 func newFake(b *fakes, svc service.Service, key service.Key, run int) *fake {
-	return &fake{backend: b, ended: make(chan struct{}), about: service.Instance{
+	return &fake{backend: b, ended: make(chan struct{}), lines: make(chan string, 16), about: service.Instance{
 		Key: key, Run: run, ID: strconv.Itoa(1000 + run), PID: 1000 + run, Hash: svc.Hash, Started: time.Now(),
 	}}
 }
@@ -117,6 +124,20 @@ func (f *fake) end(exit service.Exit) {
 
 func (f *fake) About() service.Instance        { return f.about }
 func (f *fake) Health() <-chan service.Verdict { return f.verdicts }
+
+func (f *fake) Output(ctx context.Context, emit func([]byte)) error {
+	for {
+		select {
+		case line, open := <-f.lines:
+			if !open {
+				return errMute
+			}
+			emit([]byte(line))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
 
 func (f *fake) Wait(ctx context.Context) (service.Exit, error) {
 	select {
@@ -183,7 +204,17 @@ func project(t *testing.T, dir string, services ...service.Service) Project {
 // run begins supervision.
 func run(t *testing.T, b *fakes, p Project) *scene {
 	t.Helper()
-	r, warnings, err := New(p, Config{Backends: map[service.Kind]Backend{service.Native: b}})
+	return runWith(t, b, p, Config{})
+}
+
+// runWith is run with more in the Config.
+func runWith(t *testing.T, b *fakes, p Project, c Config) *scene {
+	t.Helper()
+	c.Backends = map[service.Kind]Backend{service.Native: b}
+	if c.clock == nil {
+		c.clock = func() clock { return clock{time.Now(), "boot", time.Since(dawn)} }
+	}
+	r, warnings, err := New(p, c)
 	if err != nil || warnings != nil {
 		t.Fatalf("New: %v, warnings %q", err, warnings)
 	}
@@ -231,4 +262,35 @@ func (s *scene) want(name string, state service.State, reason string) {
 	}
 }
 
-var errEngine = errors.New("the engine is away")
+// dawn is when the machine of a synctest bubble was booted.
+var dawn = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// die ends supervision as kill -9 does: the journal stays as it was written last, and
+// what lives goes on in the backend that is returned.
+func (s *scene) die() *fakes {
+	s.Helper()
+	time.Sleep(time.Second) // the journal is written by then
+	synctest.Wait()
+	path := filepath.Join(StateDir(s.dir), "state.json")
+	journal, err := os.ReadFile(path)
+	if err != nil {
+		s.Fatal(err)
+	}
+	again := newFakes()
+	s.backend.mu.Lock()
+	for key, f := range s.backend.live {
+		g := &fake{backend: again, ended: make(chan struct{}), lines: make(chan string, 16), about: f.about}
+		again.live[key], again.left = g, append(again.left, g)
+	}
+	s.backend.mu.Unlock()
+	s.end()
+	if err := os.WriteFile(path, journal, 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return again
+}
+
+var (
+	errEngine = errors.New("the engine is away")
+	errMute   = errors.New("no log is kept of its output")
+)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"github.com/healing-bot/healbot/runner/policy"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -26,30 +25,26 @@ func StateDir(dir string) string { return filepath.Join(dir, ".healbot") }
 // StatusPath is the file that other programs read a project's state from.
 func StatusPath(dir string) string { return filepath.Join(dir, ".service_status.json") }
 
-// HistoryPath is the file that keeps what happened, a service.Change a line.
-func HistoryPath(dir string) string { return filepath.Join(StateDir(dir), "events.jsonl") }
-
 // files writes the board to disk. After a change it writes at once, and then not
 // again for writePause, so that ten changes cost as much as one.
 type files struct {
-	dir  string
-	log  *slog.Logger
-	pids map[string]int // pid files there are
+	dir      string
+	log      *slog.Logger
+	clock    func() clock
+	pids     map[string]int  // pid files there are
+	stopping map[string]bool // replicas that were being ended when the history was written last
 }
 
-const (
-	writePause  = 100 * time.Millisecond
-	historySize = 4 << 20 // at which the history is set aside as events.jsonl.1
-	journalMax  = 16 << 20
-)
+// writePause is how long the files are at most behind the board.
+const writePause = 100 * time.Millisecond
 
-func openFiles(dir string, log *slog.Logger) (*files, error) {
+func openFiles(dir string, log *slog.Logger, now func() clock) (*files, error) {
 	for _, d := range []string{StateDir(dir), filepath.Join(dir, ".pids")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot keep the project's state: %w", err)
 		}
 	}
-	f := &files{dir: dir, log: log, pids: map[string]int{}}
+	f := &files{dir: dir, log: log, clock: now, pids: map[string]int{}, stopping: map[string]bool{}}
 	stale, _ := filepath.Glob(filepath.Join(dir, ".pids", "*.pid"))
 	for _, path := range stale {
 		f.pids[filepath.Base(path)] = 0
@@ -139,98 +134,6 @@ func gone(err error) error {
 		return nil
 	}
 	return err
-}
-
-// writeHistory appends the steps that matter later: changes of state, and new
-// instances.
-func (f *files) writeHistory(changes []service.Change) error {
-	var buf bytes.Buffer
-	for _, c := range changes {
-		if c.From == c.Status.State && !c.Gone {
-			continue
-		}
-		line, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
-		buf.Write(append(line, '\n'))
-	}
-	if buf.Len() == 0 {
-		return nil
-	}
-	path := HistoryPath(f.dir)
-	if info, err := os.Stat(path); err == nil && info.Size() > historySize {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return err
-		}
-	}
-	out, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(buf.Bytes())
-	return errors.Join(err, out.Close())
-}
-
-// A journal is what the next supervisor needs to go on.
-type journal struct {
-	Schema int              `json:"schema"`
-	Clean  bool             `json:"clean"` // the supervisor ended by itself, everything at rest
-	Units  map[string]saved `json:"units"`
-}
-
-type saved struct {
-	State policy.State `json:"state"`
-	Seq   int          `json:"seq"`
-	Hash  string       `json:"hash"`
-}
-
-// journalSchema is raised when an older healbot could misread the journal.
-const journalSchema = 1
-
-func (f *files) journalPath() string { return filepath.Join(StateDir(f.dir), "state.json") }
-
-func (f *files) writeJournal(entries []entry, clean bool) error {
-	j := journal{Schema: journalSchema, Clean: clean, Units: map[string]saved{}}
-	for _, e := range entries {
-		j.Units[e.status.Name] = saved{e.state, e.status.Seq, e.hash}
-	}
-	data, err := json.Marshal(j)
-	if err != nil {
-		return err
-	}
-	return replace(f.journalPath(), data, 0o600)
-}
-
-// readJournal reads what the last supervisor left. A journal that can't be read is
-// set aside, and said so: the backends still find what lives.
-func (f *files) readJournal() (j journal, warning string, err error) {
-	path := f.journalPath()
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return journal{Clean: true}, "", nil
-	}
-	var data []byte
-	if err == nil && info.Size() > journalMax {
-		err = fmt.Errorf("it has %d bytes", info.Size())
-	}
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &j)
-	}
-	if err == nil && j.Schema > journalSchema {
-		return journal{}, "", fmt.Errorf("%s was written by a newer healbot (schema %d, this one knows %d): use that one, or bring the project down with it first", path, j.Schema, journalSchema)
-	}
-	if err != nil {
-		aside := path + ".damaged"
-		if e := os.Rename(path, aside); e != nil {
-			return journal{}, "", e
-		}
-		return journal{}, fmt.Sprintf("the journal of the last supervisor can't be used (%v); it is kept as %s, restart counts begin anew", err, aside), nil
-	}
-	return j, "", nil
 }
 
 // finish writes the last state of a project at rest.

@@ -104,6 +104,10 @@ func (u *unit) brief() string {
 		return s.Why
 	case s.Phase == policy.Live && s.Health == policy.Unproven:
 		return "not healthy yet"
+	case s.Phase == policy.Waiting:
+		return "pending, waiting for " + s.Held
+	case s.Phase == policy.Resting && s.Run == 0 && s.Status == policy.Stopped:
+		return "not started yet"
 	case s.Phase == policy.Resting && s.Status != policy.Completed && s.Why != "":
 		return string(s.Status) + ", " + s.Why
 	case s.Phase == policy.Backoff:
@@ -154,27 +158,31 @@ func (r *Runner) stuck(u *unit) bool {
 // stopInOrder stops each unit whose users have ended, and reports whether all have.
 func (r *Runner) stopInOrder() (done bool) {
 	done = true
+	why := "the supervisor ends"
+	if r.down {
+		why = "healbot down"
+	}
 	for _, u := range r.sorted() {
 		if u.state.Phase == policy.Resting {
 			if !u.state.Due.IsZero() {
-				r.apply(u, policy.Stop{})
+				r.applyFor(u, why, policy.Stop{})
 			}
 			continue
 		}
 		if r.unknown[u.svc.Kind].refusals > 0 && u.inst == nil { // nobody can tell, and it must end
-			r.apply(u, policy.Stop{})
+			r.applyFor(u, why, policy.Stop{})
 			continue
 		}
-		done = false
-		if u.state.Then != policy.Rest && (u.inst == nil || !r.used(u)) {
-			r.apply(u, policy.Stop{})
+		if u.state.Then != policy.Rest && (u.inst == nil || !r.needed(u)) {
+			r.applyFor(u, why, policy.Stop{})
 		}
+		done = done && u.state.Phase == policy.Resting
 	}
 	return done
 }
 
-// used reports whether a unit that needs u still has an instance.
-func (r *Runner) used(u *unit) bool {
+// needed reports whether a unit that needs u still has an instance.
+func (r *Runner) needed(u *unit) bool {
 	for _, name := range r.users[u.svc.Name] {
 		for _, user := range r.replicas(name) {
 			if user.inst != nil {

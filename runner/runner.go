@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -26,8 +27,12 @@ type Project struct {
 type Config struct {
 	Backends map[service.Kind]Backend // one for each kind in use
 	Log      *slog.Logger             // for the supervisor's own log
+	// Notify delivers a message, within ctx; nil delivers none.
+	Notify func(ctx context.Context, n service.Notice, m service.Message) error
 	// EndWhenIdle ends Run when nothing is left to supervise, as `up` in the foreground does.
 	EndWhenIdle bool
+
+	clock func() clock // instead of the machine's, for tests
 }
 
 // A Runner supervises one project. Its methods may be called from any goroutine.
@@ -44,6 +49,7 @@ type Runner struct {
 	cancel context.CancelFunc // ends life
 	tasks  sync.WaitGroup     // all that works for the loop
 	starts chan struct{}      // bounds how many starts are made at once
+	mouths chan struct{}      // bounds how many messages are sent at once
 
 	// What follows is owned by the goroutine of Run.
 	units   map[service.Key]*unit
@@ -51,6 +57,7 @@ type Runner struct {
 	unknown map[service.Kind]unknown // kinds whose instances are not known yet
 	dirty   []*unit                  // changed since their users were last told
 	waiters []*waiter
+	telling int     // messages under way and waiting
 	past    journal // what the last supervisor left
 	begun   bool    // somebody has asked for something
 	stage   stage
@@ -77,7 +84,10 @@ func New(p Project, c Config) (r *Runner, warnings []string, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	f, err := openFiles(p.Dir, c.Log)
+	if c.clock == nil {
+		c.clock = machineClock
+	}
+	f, err := openFiles(p.Dir, c.Log, c.clock)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -85,8 +95,8 @@ func New(p Project, c Config) (r *Runner, warnings []string, err error) {
 		name: p.Name, dir: p.Dir, config: c, log: c.Log,
 		board: newBoard(), files: f,
 		inbox: make(chan func()), done: make(chan struct{}),
-		starts: make(chan struct{}, 4*runtime.NumCPU()),
-		units:  map[service.Key]*unit{}, unknown: map[service.Kind]unknown{},
+		starts: make(chan struct{}, 4*runtime.NumCPU()), mouths: make(chan struct{}, tellAtOnce),
+		units: map[service.Key]*unit{}, unknown: map[service.Kind]unknown{},
 	}
 	r.life, r.cancel = context.WithCancel(context.Background())
 	past, warning, err := f.readJournal()
@@ -180,17 +190,30 @@ func (r *Runner) idle() bool {
 
 // tidy lets the backends take away what is left.
 func (r *Runner) tidy() {
+	used := r.used()
 	r.task(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, tidyTimeout)
 		defer cancel()
 		var failed error
-		for kind, b := range r.config.Backends {
+		for kind, b := range used {
 			if err := b.Remove(ctx, r.name); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("cannot take away what is left of the %s services: %w", kind, err))
 			}
 		}
 		r.post(func() { r.tidyErr, r.stage = failed, over })
 	})
+}
+
+// used gives the backends that may have something of the project. One that never
+// answered and never was asked to start anything has not.
+func (r *Runner) used() map[service.Kind]Backend {
+	used := maps.Clone(r.config.Backends)
+	for kind := range r.unknown {
+		if !slices.ContainsFunc(r.sorted(), func(u *unit) bool { return u.svc.Kind == kind && u.state.Run > 0 }) {
+			delete(used, kind)
+		}
+	}
+	return used
 }
 
 // tidyTimeout bounds how long a `down` waits for the backends to clean up.

@@ -21,8 +21,11 @@ type unit struct {
 	state   policy.State
 	inst    Instance           // nil when none is live, as far as is known
 	abandon context.CancelFunc // gives up the start under way
+	deafen  context.CancelFunc // ends the wait for a line of the instance's output
 	exit    *service.Exit      // how the latest instance ended
 	seq     int                // visible changes so far
+	note    string             // who caused the next one, for the history
+	down    service.State      // what it has to recover from: max_restarts, failed, or ""
 	orphan  bool               // the file no longer names it
 	dropped bool               // it goes from the project once it rests
 	grace   *time.Duration     // for the stop under way, instead of the policy's
@@ -37,7 +40,7 @@ func (r *Runner) declare(svc service.Service, p policy.Policy) (added []*unit) {
 	for n := 1; n <= svc.Replicas; n++ {
 		key := service.Key{Service: svc.Name, Replica: n}
 		if r.units[key] == nil {
-			u := &unit{key: key, svc: svc, policy: p}
+			u := &unit{key: key, svc: svc, policy: p, deafen: func() {}}
 			u.policy.Name = key.String()
 			r.units[key] = u
 			added = append(added, u)
@@ -60,6 +63,7 @@ func (r *Runner) apply(u *unit, e policy.Event) {
 		u.grace = nil
 	}
 	if visible(before) != visible(next) {
+		r.tell(u, before, e)
 		r.changed(u, before)
 	}
 	r.do(u, action)
@@ -80,8 +84,23 @@ func visible(s policy.State) policy.State {
 // changed tells everybody of a unit's new state.
 func (r *Runner) changed(u *unit, before policy.State) {
 	u.seq++
-	r.board.set(u.entry(r.unknown[u.svc.Kind].refusals), service.State(before.Status))
+	note := u.note
+	u.note = ""
+	r.board.set(u.entry(r.unknown[u.svc.Kind].refusals), service.State(before.Status), note)
 	r.dirty = append(r.dirty, u)
+}
+
+// applyFor is apply for an event that somebody caused; the history says who.
+func (r *Runner) applyFor(u *unit, note string, e policy.Event) {
+	u.note = note
+	r.apply(u, e)
+	u.note = ""
+}
+
+// remark writes something down about a unit whose state stays as it is.
+func (r *Runner) remark(u *unit, note string) {
+	u.note = note
+	r.changed(u, u.state)
 }
 
 // do obeys the policy. Whatever takes time is done beside the loop.
@@ -148,6 +167,7 @@ func (r *Runner) watch(u *unit, inst Instance, run int) {
 			r.post(func() { r.ended(u, inst, run, exit) })
 		}
 	})
+	r.listen(u, inst, run)
 	verdicts := inst.Health()
 	if verdicts == nil || u.svc.Check == nil || !u.svc.Check.Engine {
 		return // an image may bring a check of its own, which nobody asked for
@@ -159,7 +179,7 @@ func (r *Runner) watch(u *unit, inst Instance, run int) {
 				if !open {
 					return
 				}
-				r.post(func() { r.apply(u, policy.Judged{Run: run, Healthy: v.Healthy, Why: v.Why}) })
+				r.post(func() { r.apply(u, policy.Judged{Run: run, Healthy: v.Healthy, Unable: v.Unable, Why: v.Why}) })
 			case <-ctx.Done():
 				return
 			}
@@ -171,6 +191,7 @@ func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
 	if u.inst != inst {
 		return
 	}
+	u.deafen()
 	u.inst, u.exit = nil, &exit
 	r.apply(u, policy.Exited{Run: run, OK: exit.OK(), ByUser: exit.ByUser, Outside: exit.Engine, Why: exit.String()})
 }

@@ -7,6 +7,7 @@ type Change struct {
 	At     time.Time `json:"at"`
 	From   State     `json:"from"` // the state before; equal to Status.State if only the reason is new
 	Status Status    `json:"status"`
+	Note   string    `json:"note,omitempty"` // what else led to it: a user's command, a new supervisor
 	Gone   bool      `json:"gone,omitempty"` // the replica is no longer part of the project
 }
 

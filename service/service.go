@@ -34,6 +34,7 @@ type Service struct {
 	Grace      time.Duration // from StopSignal to SIGKILL
 	Ports      []Port        // declared ports, in the file's order
 	Quiet      bool          // attach: false: its output is not shown by `up` in the foreground
+	Notify     []Notice      // who is told of what becomes of it
 
 	// Hash is the configuration hash: equal for two files exactly when an instance
 	// made from one need not be replaced for the other.
@@ -50,6 +51,11 @@ type Process struct {
 	Env    []string // KEY=VALUE, sorted: the whole environment, the inherited part included
 	Python *Python  // nil: no environment is built
 	Log    Log
+	Limits Limits // who it is, and how much it may use
+	Files  []File // secrets and configs
+
+	PostStart []Hook // run once it has started; one that fails ends it
+	PreStop   []Hook // run before it is asked to stop
 }
 
 // A Python says what Python environment a native service runs in.
@@ -113,12 +119,13 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s:%d->%d/%s", host, p.Published, p.Target, p.Protocol)
 }
 
-// A Check is one kind of health check; exactly one of HTTP, TCP, Command and
+// A Check is one kind of health check; exactly one of HTTP, TCP, Command, Log and
 // Engine is set. When it runs and what follows from its verdicts is policy.
 type Check struct {
 	HTTP    *HTTPCheck
 	TCP     string   // host:port
 	Command []string // argv, run on this host with the service's directory and environment
+	Log     string   // regular expression: healthy once a line of the instance's output matches
 	Engine  bool     // the Docker engine runs the check; its verdicts come as events
 
 	Timeout time.Duration // one total deadline for one probe

@@ -23,8 +23,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == keeperCommand {
-		os.Exit(keeper.Main(os.Args[2]))
+	if len(os.Args) >= 3 && os.Args[1] == keeperCommand {
+		os.Exit(keeper.Main(os.Args[2:]...))
 	}
 	os.Exit(run())
 }

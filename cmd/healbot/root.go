@@ -61,7 +61,7 @@ processes and containers alike, watches their health, and restarts what fails.`,
 	root.AddCommand(
 		c.upCommand(), c.downCommand(), c.psCommand(), c.logsCommand(),
 		c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
-		c.configCommand(), c.versionCommand(), c.superviseCommand(),
+		c.whyCommand(), c.simulateCommand(), c.configCommand(), c.versionCommand(), c.superviseCommand(),
 	)
 	return root
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
@@ -46,10 +46,9 @@ func (p palette) state(s service.State, text string) string { return p.paint(sta
 // nameColours are told apart on light and dark grounds.
 var nameColours = []string{"36", "35", "34", "33", "32", "96", "95", "94"}
 
-func (p palette) name(name, text string) string {
-	h := fnv.New32a()
-	io.WriteString(h, name)
-	return p.paint(nameColours[h.Sum32()%uint32(len(nameColours))], text)
+// name paints text in the colour of the n-th name.
+func (p palette) name(n int, text string) string {
+	return p.paint(nameColours[n%len(nameColours)], text)
 }
 
 // colours decides whether w gets colours: --ansi, NO_COLOR, and whether it is a
@@ -83,13 +82,28 @@ type screen struct {
 
 	mu    sync.Mutex // guards what follows
 	out   io.Writer
-	shown map[string]string // what was last said of each replica
+	names map[string]int  // by order of appearance, for their colours
+	shown map[string]said // what was last said of each replica
+
+	awaited map[string]bool // replicas not ready yet; nil when nobody wants to be told
+	began   time.Time       // when they began to be awaited
 }
 
+// said is what was last said of a replica, and when.
+type said struct {
+	key, text string
+	at        time.Time
+}
+
+// notePause is how long a replica that says how far it is, as a pull does, is given
+// between two lines.
+const notePause = 2 * time.Second
+
 func (c *cli) screen(all []service.Status) *screen {
-	s := &screen{colour: c.colours(c.out), out: c.out, shown: map[string]string{}}
+	s := &screen{colour: c.colours(c.out), out: c.out, names: map[string]int{}, shown: map[string]said{}}
 	for _, st := range all {
 		s.width = max(s.width, len(st.Name))
+		s.names[st.Name] = len(s.names)
 	}
 	return s
 }
@@ -109,12 +123,39 @@ func (s *screen) change(c service.Change) {
 	key := fmt.Sprint(st.State, st.Stopping, st.Held > 0, st.RestartsTotal, st.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.ready(st)
 	last, known := s.shown[st.Name]
-	if text == "" || last == key || !known && st.State == service.Stopped {
+	if text == "" || !known && st.State == service.Stopped {
 		return
 	}
-	s.shown[st.Name] = key
+	progress := st.State == service.Pending && st.Held == 0 && text != last.text && c.At.Sub(last.at) >= notePause
+	if last.key == key && !progress {
+		return
+	}
+	s.shown[st.Name] = said{key, text, c.At}
 	s.line(st.Name, s.colour.state(st.State, "●")+" "+text)
+}
+
+// expect makes the screen say when all replicas are ready for the first time.
+func (s *screen) expect(all []service.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.awaited, s.began = map[string]bool{}, time.Now()
+	for _, st := range all {
+		s.awaited[st.Name] = true
+	}
+}
+
+// ready notes a replica that came up; the caller holds mu.
+func (s *screen) ready(st service.Status) {
+	up := st.State == service.Running && (st.Health == service.HealthNone || st.Health == service.HealthHealthy)
+	if !up && st.State != service.Done || !s.awaited[st.Name] {
+		return
+	}
+	delete(s.awaited, st.Name)
+	if len(s.awaited) == 0 {
+		s.headline("all services are up after " + policy.Age(time.Since(s.began)))
+	}
 }
 
 // words says what a change is about; "" if it is not worth a line.
@@ -133,6 +174,8 @@ func (s *screen) words(c service.Change) string {
 		return ""
 	case st.State == service.Starting:
 		reason = ""
+	case st.State == service.Unhealthy:
+		reason = strings.TrimPrefix(reason, "unhealthy ")
 	case st.State == service.Running && c.From == service.Starting && st.StartedAt != nil:
 		healthy := "healthy after " + policy.Age(st.Since.Sub(*st.StartedAt))
 		reason = strings.TrimSuffix(healthy+"; "+reason, "; ")
@@ -154,7 +197,12 @@ func (s *screen) output(name string, line []byte) error {
 // line writes one line; the caller holds mu.
 func (s *screen) line(name, text string) error {
 	s.width = max(s.width, len(name))
-	_, err := fmt.Fprintf(s.out, "%s %s\n", s.colour.name(name, fmt.Sprintf("%-*s", s.width, name)), text)
+	n, known := s.names[name]
+	if !known {
+		n = len(s.names)
+		s.names[name] = n
+	}
+	_, err := fmt.Fprintf(s.out, "%s %s\n", s.colour.name(n, fmt.Sprintf("%-*s", s.width, name)), text)
 	return err
 }
 
@@ -162,6 +210,11 @@ func (s *screen) line(name, text string) error {
 func (s *screen) say(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.headline(text)
+}
+
+// headline writes a line about the whole project; the caller holds mu.
+func (s *screen) headline(text string) {
 	fmt.Fprintln(s.out, s.colour.paint("1", "healbot: "+text))
 }
 

@@ -83,7 +83,7 @@ func (s *stack) healed(before object, since time.Time) (object, time.Duration) {
 func TestHealingBotStack(t *testing.T) {
 	engine := healtest.NeedEngine(t)
 	s := &stack{t, healingBotDir(t), []string{
-		"FLUENT_BIT_IMAGE=" + healtest.StandIn(t), "RESTART_DELAY=0",
+		"FLUENT_BIT_IMAGE=" + healtest.StandIn(t), "RESTART_DELAY=0", "MONITOR_INTERVAL=1", "HEALING_BOT_FAULTS=1",
 	}}
 	t.Cleanup(func() { endProject(t, s.dir) })
 	s.healbot("up", "--wait", "--wait-timeout", "60")
@@ -94,9 +94,12 @@ func TestHealingBotStack(t *testing.T) {
 		"monitoring-server": "http://localhost:5000/health", "healing-dashboard": "http://localhost:5001/",
 		"fluent-bit": "http://localhost:2020/api/v1/health", "fluent-bit, its other port": "http://localhost:8888/api/v1/health",
 	} {
-		if resp, err := http.Get(url); err != nil || resp.StatusCode != http.StatusOK {
+		resp, err := http.Get(url)
+		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Errorf("%s at %s: %v, %v", name, url, resp, err)
+			continue
 		}
+		resp.Body.Close()
 	}
 
 	before := s.all()
@@ -119,9 +122,35 @@ func TestHealingBotStack(t *testing.T) {
 		}
 	}
 	t.Log("\n" + s.healbot("ps"))
+	s.faultsHeal()
 
 	s.healbot("down")
 	s.nothingLeft(engine, "healing-bot")
+}
+
+// faultsHeal posts a fault to each of the six services, one after the other.
+func (s *stack) faultsHeal() {
+	s.Helper()
+	for _, f := range []struct{ name, port, fault, reason string }{
+		{"dashboard", "3001", "crash", "exit code 1"},
+		{"healing-dashboard", "5001", "crash", "exit code 1"},
+		{"network-analyzer", "8000", "hang", "no answer within 3s"},
+		{"incident-bot", "8001", "unhealthy", "status 503"},
+		{"monitoring-server", "5000", "unhealthy", "status 503"},
+		{"model", "8080", "crash", "exit code 1"},
+	} {
+		before, began := s.all()[f.name], time.Now()
+		resp, err := http.Post("http://localhost:"+f.port+"/fault/"+f.fault, "", nil)
+		if err != nil {
+			s.Fatalf("POST %s to %s: %v", f.fault, f.name, err)
+		}
+		resp.Body.Close()
+		after, took := s.healed(before, began)
+		s.Logf("%s of %s to running again: %.2fs", f.fault, f.name, took.Seconds())
+		if after.Restarts != before.Restarts+1 || !strings.Contains(after.Reason, f.reason) {
+			s.Errorf("after %s %s has %d restarts (before: %d): %s", f.fault, f.name, after.Restarts, before.Restarts, after.Reason)
+		}
+	}
 }
 
 // healingBotDir copies what the stack is made of, so that the test's state is its own.

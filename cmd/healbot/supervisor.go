@@ -19,6 +19,7 @@ import (
 	"github.com/healing-bot/healbot/control"
 	"github.com/healing-bot/healbot/docker"
 	"github.com/healing-bot/healbot/native"
+	"github.com/healing-bot/healbot/notify"
 	"github.com/healing-bot/healbot/runner"
 	"github.com/healing-bot/healbot/service"
 )
@@ -40,7 +41,7 @@ func load(ctx context.Context, s service.Source, warn func(string, ...any)) (run
 	if err != nil {
 		return runner.Project{}, err
 	}
-	for _, w := range p.Warnings {
+	for _, w := range append(slices.Clone(p.Warnings), native.Warnings(p.Services)...) {
 		warn("%s", w)
 	}
 	return runner.Project{Name: p.Name, Dir: p.Dir, Services: p.Services, Policies: p.Policies}, nil
@@ -49,8 +50,9 @@ func load(ctx context.Context, s service.Source, warn func(string, ...any)) (run
 // A supervisor is a Runner that knows the file it came from. It implements
 // control.Supervisor.
 type supervisor struct {
-	runner *runner.Runner
-	dir    string
+	runner  *runner.Runner
+	dir     string
+	declare func([]service.Service) // what the services are from now on
 
 	mu     sync.Mutex // guards what follows; held while a file is being applied
 	source service.Source
@@ -100,6 +102,7 @@ func (s *supervisor) apply(ctx context.Context, c service.Command) (service.Repo
 		return service.Report{}, err
 	}
 	s.source = source
+	s.declare(project.Services)
 	plan := runner.Plan{
 		Project: project, Names: c.Services, NoDeps: c.NoDeps, Orphans: c.Orphans,
 		Recreate: c.Recreate, Restart: c.Verb == service.VerbRestart, Grace: c.Grace,
@@ -136,10 +139,11 @@ func recall(dir string) (r remembered, ok bool) {
 // A held supervisor is one whose lock, socket and backends are in place.
 type held struct {
 	*supervisor
-	lock   *control.Lock
-	server *control.Server
-	docker *docker.Backend // nil if the project has no containers
-	native *native.Backend
+	project string // its name
+	lock    *control.Lock
+	server  *control.Server
+	docker  *docker.Backend // nil if the project has no containers
+	native  *native.Backend
 }
 
 // prepare takes the lock of a project and makes its supervisor, without running it.
@@ -154,18 +158,25 @@ func prepare(ctx context.Context, p runner.Project, src service.Source, idle boo
 			err = errors.Join(err, lock.Release())
 		}
 	}()
-	h = &held{lock: lock}
+	h = &held{lock: lock, project: p.Name}
 	backends, err := h.backends(p, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, warnings, err := runner.New(p, runner.Config{Backends: backends, Log: log, EndWhenIdle: idle})
+	r, warnings, err := runner.New(p, runner.Config{Backends: backends, Log: log, Notify: notifier(p.Dir), EndWhenIdle: idle})
 	if err != nil {
 		return nil, nil, err
 	}
-	h.supervisor = &supervisor{runner: r, dir: p.Dir, source: src, first: true}
+	h.supervisor = &supervisor{runner: r, dir: p.Dir, declare: h.native.Declare, source: src, first: true}
 	h.server, err = control.Serve(context.WithoutCancel(ctx), state, h.supervisor)
 	return h, warnings, err
+}
+
+// notifier delivers messages as the file says; commands run in the project directory.
+func notifier(dir string) func(context.Context, service.Notice, service.Message) error {
+	return func(ctx context.Context, n service.Notice, m service.Message) error {
+		return notify.Send(ctx, n, m, dir)
+	}
 }
 
 // backends makes those of the kinds in use. Both worlds are in use when the project
@@ -176,6 +187,7 @@ func (h *held) backends(p runner.Project, log *slog.Logger) (map[service.Kind]ru
 		return nil, fmt.Errorf("cannot find healbot's own program: %w", err)
 	}
 	h.native = native.New(p.Dir, []string{self, keeperCommand})
+	h.native.Declare(p.Services)
 	backends := map[service.Kind]runner.Backend{service.Native: runner.Of(h.native)}
 	if usesContainers(p) {
 		h.docker = docker.New(docker.Options{Project: p.Name, Logger: log})

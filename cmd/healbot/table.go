@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
 
+	"github.com/healing-bot/healbot/native"
 	"github.com/healing-bot/healbot/runner/policy"
 	"github.com/healing-bot/healbot/service"
 )
@@ -26,7 +28,7 @@ type column struct {
 // columns are those of the contract, in its order. Reason comes last and takes the
 // space that is left.
 var columns = []column{
-	{"SERVICE", 0, func(s service.Status, _ figure, p palette) string { return p.name(s.Name, s.Name) }},
+	{"SERVICE", 0, func(s service.Status, _ figure, _ palette) string { return s.Name }},
 	{"KIND", 3, func(s service.Status, _ figure, _ palette) string { return string(s.Kind) }},
 	{"STATE", 0, func(s service.Status, _ figure, p palette) string { return p.state(s.State, string(s.State)) }},
 	{"HEALTH", 1, func(s service.Status, _ figure, _ palette) string { return dash(s.Health) }},
@@ -41,27 +43,33 @@ var columns = []column{
 
 // reasonWidth is how much of the reason a narrow table shows before it drops
 // columns instead.
-const reasonWidth = 24
+const reasonWidth = 16
 
 func (c *cli) table(all []service.Status, figures map[string]figure) error {
-	colour := c.colours(c.out)
 	width, tty := terminalWidth(c.out)
+	if !tty {
+		width = 0
+	}
+	heads, rows := layOut(all, figures, c.colours(c.out), width)
+	return render(c.out, heads, rows)
+}
+
+// layOut gives the cells of a table that fits into width columns; 0 is any width.
+func layOut(all []service.Status, figures map[string]figure, colour palette, width int) (heads []string, rows [][]string) {
 	shown := columns
-	for drop := 5; tty && drop > 0 && tableWidth(shown, all, figures) > width; drop-- {
+	for drop := 5; width > 0 && drop > 0 && tableWidth(shown, all, figures) > width; drop-- {
 		shown = without(shown, drop)
 	}
-	var heads []string
 	for _, col := range shown {
 		heads = append(heads, col.head)
 	}
-	rows := make([][]string, 0, len(all))
 	for _, s := range all {
 		rows = append(rows, cells(shown, s, figures[s.Name], colour))
 	}
-	if tty {
+	if width > 0 {
 		cutLastColumn(heads, rows, width)
 	}
-	return c.render(heads, rows)
+	return heads, rows
 }
 
 func cells(shown []column, s service.Status, f figure, colour palette) (row []string) {
@@ -115,7 +123,7 @@ func cutLastColumn(heads []string, rows [][]string, width int) {
 }
 
 // render prints a table without lines.
-func (c *cli) render(heads []string, rows [][]string) error {
+func render(w io.Writer, heads []string, rows [][]string) error {
 	var text strings.Builder
 	t := tablewriter.NewTable(&text,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
@@ -139,7 +147,7 @@ func (c *cli) render(heads []string, rows [][]string) error {
 		return err
 	}
 	for line := range strings.Lines(text.String()) {
-		if _, err := fmt.Fprintln(c.out, strings.TrimRight(line, " \n")); err != nil {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
 	}
@@ -214,5 +222,21 @@ func (f figure) memoryText() string {
 	return units.BytesSize(float64(f.memory))
 }
 
-// usage measures the live replicas.
-func usage(all []service.Status) map[string]figure { return map[string]figure{} }
+// usage measures the live replicas, each with all its processes. A container is
+// measured through its first process on this host, so that no engine is asked.
+func usage(all []service.Status) map[string]figure {
+	var pids []int
+	for _, s := range all {
+		if s.PID > 0 {
+			pids = append(pids, s.PID)
+		}
+	}
+	measured := native.Usage(pids)
+	figures := map[string]figure{}
+	for _, s := range all {
+		if f, there := measured[s.PID]; there {
+			figures[s.Name] = figure{true, f.CPU, f.Memory}
+		}
+	}
+	return figures
+}

@@ -107,7 +107,10 @@ func (c *cli) upDetached(ctx context.Context, o upOptions, p runner.Project, src
 // upForeground is the supervisor itself. The first signal stops everything in
 // order, the second kills.
 func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, src service.Source) error {
-	scr := c.screen(h.runner.Statuses())
+	all := h.runner.Statuses()
+	scr := c.screen(all)
+	scr.say(fmt.Sprintf("%s: %s, supervised by pid %d; Ctrl-C stops them", h.project, count(len(all), "service"), os.Getpid()))
+	scr.expect(all)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var shown sync.WaitGroup
 	changes := h.runner.Changes(watching)
@@ -136,6 +139,14 @@ func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, src servic
 		return err
 	}
 	return c.verdict(h.runner.Statuses())
+}
+
+// count puts a number before a word.
+func count(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }
 
 // verdict is the outcome of a project that has nothing left to supervise.

@@ -197,7 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_request(self, code="-", size="-"):
-        log("%r %d" % (self.requestline, code))
+        if (self.path, code) not in (("/health", 200), (self.server.service.health_path, 200)):
+            log("%r %d" % (self.requestline, code))  # a good health check is no news
 
     def log_message(self, format, *args):
         log(format % args)

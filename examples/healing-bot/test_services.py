@@ -149,7 +149,8 @@ class EveryService(ServiceTest):
                 service.process.send_signal(signal.SIGINT)
                 self.assertEqual(service.exit_code(), 0)
                 self.assertRegex(service.lines[-1], ": stopped$")
-                self.assertTrue(any("'GET /health HTTP/1.1' 200" in line for line in service.lines))
+                self.assertTrue(any("'GET /no-such-address HTTP/1.1' 404" in line for line in service.lines))
+                self.assertFalse(any("'GET /health HTTP/1.1' 200" in line for line in service.lines))
 
     def test_without_permission_there_are_no_faults(self):
         for name, service in self.each():

@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"docker":        {"service"},
 	"compose":       {"service", "runner/policy"},
 	"control":       {"service"},
+	"notify":        {"service"},
 
 	"cmd/healbot":               nil,
 	"cmd/stand-in":              {},

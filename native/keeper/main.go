@@ -27,7 +27,7 @@ type keeper struct {
 	state string // .healbot of the project
 	boot  string
 	null  *os.File
-	guard bool // the service gets an ordinary oom score, the keeper has a lowered one
+	score string // the keeper's oom score if that was lowered: services get an ordinary one
 
 	// forks is held while a child is made, and while ended children of unknown
 	// origin are reaped, so that nobody takes a status away from its owner.
@@ -46,10 +46,18 @@ type keeper struct {
 	socket   unix.Stat_t // the socket's file, to notice its loss
 }
 
-// Main is the keeper of the project in dir. It returns the exit code of its process
-// after a quit, or at once when another keeper serves the project. Its standard
-// descriptors are redirected to .healbot/keeper.log.
-func Main(dir string) int {
+// Main is the keeper of the project in the directory that args holds. It returns the
+// exit code of its process after a quit, or at once when another keeper serves the
+// project. Its standard descriptors are redirected to .healbot/keeper.log. The keeper
+// also runs it with other args of its own, see Enter.
+func Main(args ...string) int {
+	if args[0] == enterWord && len(args) > 2 {
+		return enter(args[1], args[2:])
+	}
+	return keep(args[0])
+}
+
+func keep(dir string) int {
 	// What the caller forgot to close is not the services'.
 	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 	ready := readyFile()
@@ -136,7 +144,7 @@ func (k *keeper) settle() error {
 		}
 	}()
 	if b, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil && b[0] == '-' {
-		k.guard = true
+		k.score = string(b)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

@@ -19,9 +19,10 @@ type Label struct {
 	Hash    string        `json:"hash"`
 	Job     bool          `json:"job,omitempty"` // a helper such as an environment build, not a service
 	Log     Log           `json:"log"`
-	Lock    string        `json:"lock"`  // absolute path of the lock that the instance holds while it lives
-	Stop    int           `json:"stop"`  // number of the signal that asks it to stop; SIGTERM always does
-	Grace   time.Duration `json:"grace"` // how long its leader's children may take to end after that signal
+	Mark    Mark          `json:"mark,omitzero"` // where its output begins
+	Lock    string        `json:"lock"`          // absolute path of the lock that the instance holds while it lives
+	Stop    int           `json:"stop"`          // number of the signal that asks it to stop; SIGTERM always does
+	Grace   time.Duration `json:"grace"`         // how long its leader's children may take to end after that signal
 }
 
 // A Log says where the output of an instance is kept.
@@ -31,6 +32,13 @@ type Log struct {
 	MaxFiles int    `json:"max_files"` // the live one included
 }
 
+// A Mark is a place in a log: the end of its newest file when the instance started. The
+// zero Mark is the beginning.
+type Mark struct {
+	Inode  uint64 `json:"inode"`
+	Offset int64  `json:"offset"`
+}
+
 // A Spec is all that is needed to start an instance.
 type Spec struct {
 	Label
@@ -38,6 +46,9 @@ type Spec struct {
 	Dir   string   `json:"dir"`
 	Env   []string `json:"env"` // never written down
 	Umask int      `json:"umask"`
+
+	// Enters says that Argv begins with a program of ours, which tells how that went.
+	Enters bool `json:"enters,omitempty"`
 }
 
 // A Unit is what the keeper knows of one instance; also the form of its record.
@@ -54,10 +65,11 @@ type Unit struct {
 
 // An Exit is how an instance ended.
 type Exit struct {
-	Code   int       `json:"code"`   // -1 if a signal ended it or nobody saw the end
-	Signal int       `json:"signal"` // 0 if none
-	Left   int       `json:"left"`   // processes that outlived the leader and were killed
-	Lost   int64     `json:"lost"`   // bytes of output that the disk refused
+	Code   int       `json:"code"`           // -1 if a signal ended it or nobody saw the end
+	Signal int       `json:"signal"`         // 0 if none
+	Core   bool      `json:"core,omitempty"` // the signal left a core dump
+	Left   int       `json:"left"`           // processes that outlived the leader and were killed
+	Lost   int64     `json:"lost"`           // bytes of output that the disk refused
 	At     time.Time `json:"at"`
 }
 

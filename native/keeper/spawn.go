@@ -108,6 +108,24 @@ func (k *keeper) fork(s Spec, out, lock *os.File) (*os.Process, error) {
 		Files: []*os.File{k.null, out, out, lock},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
+	if !s.Enters {
+		return start(s, attr)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	attr.Files = append(attr.Files, w)
+	p, err := start(s, attr)
+	w.Close()
+	if err == nil {
+		err = entered(p, r)
+	}
+	return p, err
+}
+
+func start(s Spec, attr *os.ProcAttr) (*os.Process, error) {
 	defer unix.Umask(unix.Umask(s.Umask))
 	for wait := 5 * time.Millisecond; ; wait *= 2 {
 		p, err := os.StartProcess(s.Argv[0], s.Argv, attr)
@@ -134,8 +152,9 @@ func (k *keeper) identify(u *unit) error {
 		_, _ = u.child.Wait()
 		return fmt.Errorf("cannot watch process %d: %w", u.PID, err)
 	}
-	if k.guard {
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", u.PID), []byte("0"), 0)
+	score := fmt.Sprintf("/proc/%d/oom_score_adj", u.PID)
+	if b, err := os.ReadFile(score); err == nil && k.score != "" && string(b) == k.score {
+		_ = os.WriteFile(score, []byte("0"), 0)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func status(pidfd *os.File, e *Exit) error {
 
 func (e *Exit) set(ws unix.WaitStatus) {
 	if ws.Signaled() {
-		e.Signal = int(ws.Signal())
+		e.Signal, e.Core = int(ws.Signal()), ws.CoreDump()
 	} else {
 		e.Code = ws.ExitStatus()
 	}

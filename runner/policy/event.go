@@ -63,11 +63,12 @@ type Probed struct {
 	Why     string
 }
 
-// Judged is a verdict of the engine's own health check. It means nothing to a
-// service with an OwnProbe.
+// Judged is a verdict that nobody asked for, such as that of the engine's own health
+// check. It means nothing to a service with an OwnProbe.
 type Judged struct {
 	Run     int
 	Healthy bool
+	Unable  bool // the check itself can't run
 	Why     string
 }
 

@@ -30,6 +30,7 @@ func allEvents(run int) []policy.Event {
 		policy.Exited{Run: run, ByUser: true, Why: "exit code 0"}, policy.Exited{Run: run, Outside: true, Why: "ended"},
 		policy.Probed{Run: run, Healthy: true}, policy.Probed{Run: run, Why: "refused"}, policy.Probed{Run: run, Unable: true, Why: "no curl"},
 		policy.Judged{Run: run, Healthy: true}, policy.Judged{Run: run, Why: "no answer"},
+		policy.Judged{Run: run, Unable: true, Why: "no curl"},
 	}
 }
 

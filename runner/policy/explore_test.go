@@ -74,7 +74,7 @@ func name(e policy.Event) string {
 	case policy.Probed:
 		return pick(e.Healthy, "Probed healthy", pick(e.Unable, "Probed unable", "Probed sick"))
 	case policy.Judged:
-		return pick(e.Healthy, "Judged healthy", "Judged sick")
+		return pick(e.Healthy, "Judged healthy", pick(e.Unable, "Judged unable", "Judged sick"))
 	}
 	return text
 }
@@ -84,7 +84,7 @@ var families = map[string][]string{
 	"StartFailed": {"StartFailed outside", "StartFailed for good"},
 	"Exited":      {"Exited by user", "Exited ok", "Exited in error"},
 	"Probed":      {"Probed healthy", "Probed unable", "Probed sick"},
-	"Judged":      {"Judged healthy", "Judged sick"},
+	"Judged":      {"Judged healthy", "Judged unable", "Judged sick"},
 }
 
 // gather replaces all members of a family, each followed by tail, by its name.

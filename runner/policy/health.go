@@ -59,8 +59,7 @@ func (m *machine) probed(e Probed) Action {
 	m.Probing, m.Probe = false, m.now.Add(m.p.Interval)
 	switch {
 	case e.Unable:
-		m.Health, m.Misses = Unknown, 0
-		m.run(e.Why)
+		m.unable(e.Why)
 	case e.Healthy:
 		m.healthy(first)
 	case m.now.Sub(began) > m.p.Timeout+m.p.Interval:
@@ -81,12 +80,22 @@ func (m *machine) probed(e Probed) Action {
 
 func (m *machine) judged(e Judged) Action {
 	m.settle()
-	if !e.Healthy {
+	switch {
+	case e.Unable:
+		m.unable(e.Why)
+	case e.Healthy:
+		m.healthy(false)
+	default:
 		return m.sick(e.Why)
 	}
-	m.healthy(false)
 	m.plan()
 	return Action{}
+}
+
+// unable notes that the check can't run, which says nothing about the instance.
+func (m *machine) unable(why string) {
+	m.Health, m.Misses = Unknown, 0
+	m.run(why)
 }
 
 // healthy notes a good verdict. The first one also moves the following probes apart

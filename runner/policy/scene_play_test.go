@@ -143,7 +143,7 @@ func (sc *scene) instanceEvent(name string, a args) policy.Event {
 	case "probe":
 		return policy.Probed{Run: run, Healthy: a.has("ok"), Unable: a.has("unable"), Why: a.last()}
 	case "judged":
-		return policy.Judged{Run: run, Healthy: a.has("ok"), Why: a.last()}
+		return policy.Judged{Run: run, Healthy: a.has("ok"), Unable: a.has("unable"), Why: a.last()}
 	}
 	sc.t.Fatalf("%s is no command", name)
 	return nil

@@ -1,0 +1,119 @@
+package compose
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+// files reads the secrets and configs of a native service, sorted by variable.
+func (c *converter) files(path []string, s types.ServiceConfig) []service.File {
+	var files []service.File
+	for i, ref := range s.Secrets {
+		def, there := c.model.Secrets[ref.Source]
+		files = c.file(files, path, "secrets", i, types.FileReferenceConfig(ref), types.FileObjectConfig(def), there)
+	}
+	for i, ref := range s.Configs {
+		def, there := c.model.Configs[ref.Source]
+		files = c.file(files, path, "configs", i, types.FileReferenceConfig(ref), types.FileObjectConfig(def), there)
+	}
+	slices.SortFunc(files, func(a, b service.File) int { return strings.Compare(a.Variable, b.Variable) })
+	return files
+}
+
+// file adds one secret or config to the others.
+func (c *converter) file(files []service.File, path []string, kind string, i int, ref types.FileReferenceConfig, def types.FileObjectConfig, there bool) []service.File {
+	at := append(path[:len(path):len(path)], kind, strconv.Itoa(i))
+	if !there {
+		if !c.blames(path[1]) {
+			c.at(at, "declare it under "+kind+": at the end of the file", "%s is not among the project's %s", ref.Source, kind)
+		}
+		return files
+	}
+	out := service.File{Variable: fileVariable(kind, ref.Source), Name: ref.Source}
+	// The library puts the folder of a container before a plain name.
+	if name := strings.TrimPrefix(strings.TrimPrefix(ref.Target, "/run/secrets/"), "/"); name != "" && name != ref.Source {
+		out.Name = ref.Target
+		if !strings.Contains(name, "/") {
+			out.Name = name
+		}
+	}
+	defined := []string{kind, ref.Source}
+	switch {
+	case bool(def.External):
+		c.at(append(defined, "external"), "write file:, environment: or content:", "an external one can't be had without an orchestrator")
+	case def.File != "":
+		out.Path = absolute(c.dir, def.File)
+	case def.Environment != "":
+		if def.Content == "" && c.environ[def.Environment] == "" {
+			c.at(append(defined, "environment"), "set it, or write it into .env", "the variable %s is not set", def.Environment)
+		}
+		out.Content = def.Content
+		if out.Content == "" {
+			out.Content = c.environ[def.Environment]
+		}
+	default:
+		out.Content = def.Content
+	}
+	if out.Name != filepath.Base(out.Name) || strings.HasPrefix(out.Name, ".") || strings.ContainsRune(out.Name, 0) {
+		c.at(at, "leave target out: $"+out.Variable+" holds the path of the file", "a native service gets its %s in a folder of healbot's own, so target must be a plain file name", kind)
+		out.Name = "unnamed"
+	}
+	if ref.UID != "" || ref.GID != "" || ref.Mode != nil {
+		c.at(at, "leave them out: the file can be read by the service alone", "uid, gid and mode can't be honoured for a native service")
+	}
+	for _, other := range files {
+		if other.Variable == out.Variable || other.Name == out.Name {
+			c.at(at, "rename one of them, or give one a target", "%s and another one go by the same name", ref.Source)
+			break
+		}
+	}
+	return append(files, out)
+}
+
+// fileVariable names the variable that holds the path of a secret or a config.
+func fileVariable(kind, name string) string {
+	prefix := "HEALBOT_" + strings.ToUpper(strings.TrimSuffix(kind, "s")) + "_"
+	return prefix + strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// hooks reads post_start or pre_stop. A hook has the environment of its service, and
+// its directory unless it says otherwise.
+func (c *converter) hooks(path []string, key string, hooks []types.ServiceHook, p *service.Process) []service.Hook {
+	var out []service.Hook
+	for i, h := range hooks {
+		at := append(path[:len(path):len(path)], key, strconv.Itoa(i))
+		hook := service.Hook{Argv: slices.Clone([]string(h.Command)), Dir: p.Dir, Env: slices.Clone(p.Env)}
+		if len(hook.Argv) == 0 || hook.Argv[0] == "" {
+			c.at(at, "write command: with what is to be run", "the hook has no command")
+		}
+		if h.User != "" || h.Privileged {
+			c.at(at, "remove it", "a hook of a native service runs with the rights of healbot: user and privileged can't be honoured")
+		}
+		if h.WorkingDir != "" {
+			hook.Dir = absolute(c.dir, h.WorkingDir)
+		}
+		for _, name := range sortedKeys(h.Environment) {
+			if v := h.Environment[name]; v != nil && validName(name) {
+				hook.Env = slices.DeleteFunc(hook.Env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+				hook.Env = append(hook.Env, name+"="+*v)
+			}
+		}
+		slices.Sort(hook.Env)
+		out = append(out, hook)
+	}
+	return out
+}

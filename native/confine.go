@@ -1,0 +1,67 @@
+package native
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/native/keeper"
+	"github.com/healing-bot/healbot/service"
+)
+
+// rlimits are the numbers of setrlimit(2), by Compose's names.
+var rlimits = map[string]int{
+	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
+	"fsize": unix.RLIMIT_FSIZE, "locks": unix.RLIMIT_LOCKS, "memlock": unix.RLIMIT_MEMLOCK,
+	"msgqueue": unix.RLIMIT_MSGQUEUE, "nice": unix.RLIMIT_NICE, "nofile": unix.RLIMIT_NOFILE,
+	"nproc": unix.RLIMIT_NPROC, "rss": unix.RLIMIT_RSS, "rtprio": unix.RLIMIT_RTPRIO,
+	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
+}
+
+// limit makes spec begin with what its service asks for: user, groups, resource limits
+// and control groups. A service that asks for nothing is started as ever.
+func (b *Backend) limit(spec *keeper.Spec, l service.Limits, hasFiles bool) error {
+	if l.Umask != nil {
+		spec.Umask = *l.Umask
+	}
+	who, err := accountOf(l)
+	if err != nil {
+		return err
+	}
+	entry := keeper.Entry{OOMScore: l.OOMScore}
+	if who != nil {
+		if who.UID != os.Geteuid() && who.UID != 0 && hasFiles {
+			return fmt.Errorf("user %s can't read secrets and configs, which lie in healbot's own folder: remove user, or give them in environment", l.User)
+		}
+		entry.Identity = &who.Identity
+		for _, kv := range who.variables() {
+			name, _, _ := strings.Cut(kv, "=")
+			if variable(spec.Env, name) == "" {
+				spec.Env = append(spec.Env, kv)
+			}
+		}
+	}
+	for _, u := range l.Ulimits {
+		entry.Limits = append(entry.Limits, keeper.Rlimit{Resource: rlimits[u.Name], Soft: amount(u.Soft), Hard: amount(u.Hard)})
+	}
+	if entry.Cgroups, err = b.confine(l, spec.Name); err != nil {
+		return err
+	}
+	if len(entry.Cgroups) == 0 && entry.OOMScore == nil && len(entry.Limits) == 0 && entry.Identity == nil {
+		return nil
+	}
+	if err := spec.Enter(b.argv, entry); err != nil {
+		return fmt.Errorf("cannot prepare its start: %w", err)
+	}
+	return nil
+}
+
+func amount(n int64) uint64 {
+	if n < 0 {
+		return math.MaxUint64 // no limit
+	}
+	return uint64(n)
+}

@@ -1,0 +1,130 @@
+package runner
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/healing-bot/healbot/runner/policy"
+	"github.com/healing-bot/healbot/service"
+)
+
+// The budget survives its supervisors: however often they are killed, and whenever, a
+// service that always crashes is restarted max_attempts times and no more, and no
+// restart comes early.
+func TestBudgetAndBackoffSurviveEverySupervisor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := project(t, t.TempDir(), svc("web"))
+		p.restart("web", func(p *policy.Policy) { p.MaxAttempts, p.MaxDelay = 6, 40*time.Second })
+		var starts []time.Time
+		b := newFakes()
+		deaths := 0
+		for {
+			b.born = func(f *fake) {
+				starts = append(starts, time.Now())
+				f.end(service.Exit{Code: 1})
+			}
+			s := run(t, b, p)
+			s.begin()
+			time.Sleep(7 * time.Second) // shorter than the delays, so that most are cut
+			if s.status("web").State == service.MaxRestarts {
+				s.end()
+				break
+			}
+			if deaths++; deaths > 100 {
+				t.Fatalf("after %d supervisors web is %+v", deaths, s.status("web"))
+			}
+			b = s.die()
+		}
+		if len(starts) != 7 || deaths < 10 {
+			t.Errorf("%d starts under %d supervisors, want 1 and 6 restarts", len(starts), deaths)
+		}
+		for k := 1; k < len(starts); k++ {
+			want := min(always.Delay<<(k-1), 40*time.Second)
+			if gap := starts[k].Sub(starts[k-1]); gap < want || gap > want+8*time.Second {
+				t.Errorf("restart %d came after %s, want %s", k, gap, want)
+			}
+		}
+	})
+}
+
+// jumps is a machine whose wall clock was set on: the uptime did not go with it.
+func jumps(by time.Duration) func() clock {
+	return func() clock { return clock{time.Now(), "boot", time.Since(dawn) - by} }
+}
+
+func TestABackoffIsNoShorterForAClockThatWasSet(t *testing.T) {
+	for name, by := range map[string]time.Duration{"not set": 0, "set on a day": 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := project(t, t.TempDir(), svc("web"))
+				p.restart("web", func(p *policy.Policy) { p.Delay, p.MaxDelay = time.Minute, time.Minute })
+				s := run(t, newFakes(), p)
+				s.up()
+				s.backend.instance("web").end(service.Exit{Code: 1})
+				b := s.die()
+				time.Sleep(by) // how the wall clock shows it
+				s = runWith(t, b, p, Config{clock: jumps(by)})
+				s.begin()
+				time.Sleep(50 * time.Second)
+				if st := s.status("web"); st.State != service.Crashed {
+					t.Errorf("50s after the crash web is %s (%s)", st.State, st.Reason)
+				}
+				time.Sleep(10 * time.Second)
+				if st := s.status("web"); st.State != service.Running || st.Restarts != 1 {
+					t.Errorf("60s after the crash web is %s (%s)", st.State, st.Reason)
+				}
+				s.end()
+			})
+		})
+	}
+}
+
+// A streak does not end because the clock was set on while nobody supervised.
+func TestAStreakIsNoShorterForAClockThatWasSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := project(t, t.TempDir(), svc("web"))
+		s := run(t, newFakes(), p)
+		s.up()
+		s.backend.instance("web").end(service.Exit{Code: 1})
+		time.Sleep(10 * time.Second)
+		if st := s.status("web"); st.Restarts != 1 {
+			t.Fatalf("%+v", st)
+		}
+		b := s.die()
+		time.Sleep(24 * time.Hour)
+		s = runWith(t, b, p, Config{clock: jumps(24 * time.Hour)})
+		s.begin()
+		if st := s.status("web"); st.State != service.Running || st.Restarts != 1 {
+			t.Errorf("web is %s with %d restarts in its streak", st.State, st.Restarts)
+		}
+		time.Sleep(always.Window)
+		if st := s.status("web"); st.Restarts != 0 {
+			t.Errorf("after a whole window it has %d", st.Restarts)
+		}
+		s.end()
+	})
+}
+
+// After a boot the uptime says nothing, and the wall clock is believed.
+func TestAnotherBootIsNoClockThatWasSet(t *testing.T) {
+	j := journal{Clock: clock{dawn, "one", time.Hour}, Units: map[string]saved{"web": {State: policy.State{Due: dawn}}}}
+	j.adjust(clock{dawn.Add(time.Minute), "two", time.Second})
+	if due := j.Units["web"].State.Due; !due.Equal(dawn) {
+		t.Errorf("moved to %s", due)
+	}
+	for _, set := range []time.Duration{time.Hour, -time.Hour, 0} {
+		j := journal{Clock: j.Clock, Units: map[string]saved{"web": {State: policy.State{Due: dawn}}}}
+		j.adjust(clock{dawn.Add(time.Minute + set), "one", time.Hour + time.Minute})
+		if due := j.Units["web"].State.Due; !due.Equal(dawn.Add(set)) {
+			t.Errorf("in the same boot, after the clock was set by %s, it is %s", set, due)
+		}
+	}
+}
+
+func TestMachineClock(t *testing.T) {
+	a, b := machineClock(), machineClock()
+	if a.Boot == "" || a.Boot != b.Boot || a.Uptime <= 0 || b.Uptime < a.Uptime || b.Wall.Before(a.Wall) {
+		t.Errorf("%+v and then %+v", a, b)
+	}
+}
