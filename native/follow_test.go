@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -173,7 +174,7 @@ func TestEmitFails(t *testing.T) {
 	}
 	full := errors.New("full")
 	err := Logs(deadline(t), path, service.LogOptions{Tail: -1, Follow: true}, func([]byte) error { return full })
-	if err != full {
+	if !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }

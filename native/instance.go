@@ -9,9 +9,10 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
-	"golang.org/x/sys/unix"
 )
 
 // An Instance is one live process tree, or one whose end was not yet acted upon. It

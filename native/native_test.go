@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
-	"go.uber.org/goleak"
 )
 
 // The test binary is also the keeper, and the services that the shell can't be.

@@ -12,8 +12,8 @@ import (
 )
 
 // Output gives the lines that the instance wrote since it started, without their
-// newline, and then those that it writes, until ctx ends; that is no error. A slice is
-// emit's only until it returns. It fails at once if no log is kept.
+// newline, and then those that it writes, until ctx or the instance ends; neither is an
+// error. A slice is emit's only until it returns. It fails at once if no log is kept.
 func (in *instance) Output(ctx context.Context, emit func(line []byte)) error {
 	path := in.unit.Log.Path
 	if path == "" {
@@ -29,7 +29,22 @@ func (in *instance) Output(ctx context.Context, emit func(line []byte)) error {
 	if err := f.since(in.unit.Mark); err != nil {
 		return err
 	}
-	return f.follow(ctx, watch)
+	living, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-in.done: // by then its last line is in the log
+			stop()
+		case <-living.Done():
+		}
+	}()
+	if err := f.follow(living, watch); err != nil || ctx.Err() != nil {
+		return err
+	}
+	if err := f.catchUp(); err != nil {
+		return err
+	}
+	return f.flush()
 }
 
 // markOf gives the end of a log as it is now.

@@ -44,7 +44,7 @@ func meets(have []int, op string, want []int, any bool) (bool, error) {
 	case "==":
 		return cmp == 0 || any && prefix, nil
 	case "!=":
-		return cmp != 0 && !(any && prefix), nil
+		return cmp != 0 && (!any || !prefix), nil
 	case ">=":
 		return cmp >= 0, nil
 	case "<=":

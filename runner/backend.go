@@ -50,9 +50,9 @@ type Instance interface {
 	Health() <-chan service.Verdict
 
 	// Output gives the lines that the instance wrote since it started, without their
-	// newline, and then those that it writes, until ctx ends; that is no error, nor is
-	// the instance's own end. A line is valid until emit returns. It fails when there is
-	// no output that can be read.
+	// newline, and then those that it writes, until ctx ends or the instance does;
+	// neither is an error. A line is valid until emit returns. It fails when there is no
+	// output that can be read.
 	Output(ctx context.Context, emit func(line []byte)) error
 }
 

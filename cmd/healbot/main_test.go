@@ -16,6 +16,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/healing-bot/healbot/internal/healtest"
+	"github.com/healing-bot/healbot/runner"
+	"github.com/healing-bot/healbot/service"
 )
 
 // program is the real healbot, built once for all tests here: it starts itself again
@@ -77,9 +79,10 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var last string
 	err := eventually(func() bool {
-		o, err := objectOf(ts.MkAbs("."), args[0])
-		last = fmt.Sprintf("%s (%s) %v", o.Heal, o.Reason, err)
-		return err == nil && string(o.Heal) == args[1]
+		all, err := statusFile(ts.MkAbs("."))
+		st := all[args[0]]
+		last = fmt.Sprintf("%s (%s) %v", st.State, st.Reason, err)
+		return string(st.State) == args[1]
 	})
 	if err != nil {
 		ts.Fatalf("%s is not %s: %s", args[0], args[1], last)
@@ -131,14 +134,11 @@ func objectsIn(dir string) (map[string]object, error) {
 	return byName, nil
 }
 
-func objectOf(dir, name string) (object, error) {
-	all, err := objectsIn(dir)
-	if err != nil {
-		return object{}, err
+// statusFile reads .service_status.json of dir, by name.
+func statusFile(dir string) (all map[string]service.Status, err error) {
+	data, err := os.ReadFile(runner.StatusPath(dir))
+	if err == nil {
+		err = json.Unmarshal(data, &all)
 	}
-	o, there := all[name]
-	if !there {
-		return o, fmt.Errorf("no service %s", name)
-	}
-	return o, nil
+	return all, err
 }

@@ -123,7 +123,8 @@ func (l *playLog) note(before, after policy.State) {
 		l.streaks++
 		l.row(string(after.Status), "ran for a whole window: the streak is over")
 	}
-	if after.Status == before.Status || after.Status == policy.Pending {
+	planned := after.Phase == policy.Backoff && before.Phase != policy.Backoff
+	if after.Phase == policy.Ending || after.Status == policy.Pending || after.Status == before.Status && !planned {
 		return
 	}
 	l.settled = l.now

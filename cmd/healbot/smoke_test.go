@@ -64,18 +64,26 @@ func (s *stack) all() map[string]object {
 
 // healed waits until a service runs and is healthy as another instance than before,
 // and says how long that took.
-func (s *stack) healed(before object, since time.Time) (object, time.Duration) {
+func (s *stack) healed(before service.Status, since time.Time) (service.Status, time.Duration) {
 	s.Helper()
-	var now object
+	var now service.Status
 	err := eventually(func() bool {
-		now = s.all()[before.Name]
-		return now.Heal == service.Running && now.Health == "healthy" &&
-			(now.PID != before.PID || now.CreatedAt != before.CreatedAt)
+		now = s.status(before.Name)
+		return now.State == service.Running && now.Health == service.HealthHealthy && !now.StartedAt.Equal(*before.StartedAt)
 	})
 	if err != nil {
-		s.Fatalf("%s did not heal: it is %s (%s)", before.Name, now.Heal, now.Reason)
+		s.Fatalf("%s did not heal: it is %s (%s)", before.Name, now.State, now.Reason)
 	}
-	return now, time.Since(since)
+	return now, now.Since.Sub(since)
+}
+
+func (s *stack) status(name string) service.Status {
+	s.Helper()
+	all, err := statusFile(s.dir)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return all[name]
 }
 
 // TestHealingBotStack runs the stack of this repository with the stand-in for the log
@@ -102,7 +110,7 @@ func TestHealingBotStack(t *testing.T) {
 		resp.Body.Close()
 	}
 
-	before := s.all()
+	before, _ := statusFile(s.dir)
 	began := time.Now()
 	if err := syscall.Kill(before["model"].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -116,7 +124,7 @@ func TestHealingBotStack(t *testing.T) {
 	}
 	shipper, took := s.healed(before["fluent-bit"], began)
 	t.Logf("docker kill of fluent-bit to running again: %.2fs", took.Seconds())
-	for _, o := range []object{model, shipper} {
+	for _, o := range []service.Status{model, shipper} {
 		if o.Restarts != 1 || o.RestartsTotal != 1 {
 			t.Errorf("%s has %d restarts (%d in all), want 1", o.Name, o.Restarts, o.RestartsTotal)
 		}
@@ -139,7 +147,7 @@ func (s *stack) faultsHeal() {
 		{"monitoring-server", "5000", "unhealthy", "status 503"},
 		{"model", "8080", "crash", "exit code 1"},
 	} {
-		before, began := s.all()[f.name], time.Now()
+		before, began := s.status(f.name), time.Now()
 		resp, err := http.Post("http://localhost:"+f.port+"/fault/"+f.fault, "", nil)
 		if err != nil {
 			s.Fatalf("POST %s to %s: %v", f.fault, f.name, err)

@@ -42,6 +42,8 @@ func TestBackend(t *testing.T, b runner.Backend, make Make, reopen ...func(*test
 		{"start cancelled", s.startCancelled},
 		{"second run", s.secondRun},
 		{"two replicas", s.twoReplicas},
+		{"output", s.output},
+		{"output of an adopted instance", s.outputAdopted},
 		{"adopt the living", s.adoptLiving},
 		{"adopt the ended", s.adoptEnded},
 		{"tree", s.tree},

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -97,7 +98,6 @@ type request struct {
 	Unit    string `json:"unit,omitempty"`
 	Signal  int    `json:"signal,omitempty"`
 	Spec    *Spec  `json:"spec,omitempty"`
-	Log     *Log   `json:"log,omitempty"`
 }
 
 // A reply is one line from the keeper: the answer to request ID, or, when ID is 0,
@@ -115,17 +115,7 @@ func faultOf(err error) *Fault {
 		return nil
 	}
 	f := &Fault{Text: err.Error()}
-	for e := err; e != nil; {
-		if n, ok := e.(syscall.Errno); ok {
-			f.Errno = n
-			break
-		}
-		u, ok := e.(interface{ Unwrap() error })
-		if !ok {
-			break
-		}
-		e = u.Unwrap()
-	}
+	errors.As(err, &f.Errno)
 	return f
 }
 

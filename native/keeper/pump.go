@@ -75,7 +75,7 @@ func (p *pump) run() {
 // the runtime wait for more.
 func (p *pump) empty(fd int) bool {
 	for !p.ending.Load() {
-		if p.sink.take(fd) == unix.EAGAIN {
+		if errors.Is(p.sink.take(fd), unix.EAGAIN) {
 			return false
 		}
 	}
@@ -92,7 +92,7 @@ func (p *pump) drain() (lost int64) {
 	raw, err := p.in.SyscallConn()
 	if err == nil {
 		_ = raw.Control(func(fd uintptr) {
-			for p.sink.take(int(fd)) != unix.EAGAIN && time.Now().Before(end) {
+			for !errors.Is(p.sink.take(int(fd)), unix.EAGAIN) && time.Now().Before(end) {
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -44,7 +45,7 @@ func (s *sink) take(pipe int) error {
 	}
 	if s.cause == nil || time.Now().After(s.again) {
 		err := s.write(pipe)
-		if err == nil || err == unix.EAGAIN || err == unix.EINTR {
+		if err == nil || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			return err
 		}
 		s.cause, s.again = err, time.Now().Add(retry)
@@ -57,7 +58,7 @@ func (s *sink) take(pipe int) error {
 
 func (s *sink) discard(pipe int) (int64, error) {
 	n, err := unix.Splice(pipe, nil, s.null, nil, chunk, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-	return max(int64(n), 0), err
+	return max(n, 0), err
 }
 
 // write moves bytes into the log, up to its limit or to the end of the line that
@@ -87,7 +88,7 @@ func (s *sink) write(pipe int) error {
 		}
 	}
 	_, err = unix.Splice(pipe, nil, int(s.file.Fd()), &size, int(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-	if err == unix.EINVAL {
+	if errors.Is(err, unix.EINVAL) {
 		err = s.copy(pipe, size, int(n))
 	}
 	return err
@@ -162,7 +163,7 @@ func (s *sink) lineRest(pipe int, size int64) (int64, error) {
 	if i := bytes.IndexByte(ahead, '\n'); i >= 0 {
 		return int64(i) + 1, nil
 	}
-	return int64(n), nil
+	return n, nil
 }
 
 func (s *sink) close() {

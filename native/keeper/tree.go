@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -59,7 +60,7 @@ func (k *keeper) lockHolders(u *unit, all []proc) []proc {
 		return nil
 	}
 	var st unix.Stat_t
-	if err != errTaken || unix.Lstat(u.Lock, &st) != nil {
+	if !errors.Is(err, errTaken) || unix.Lstat(u.Lock, &st) != nil {
 		return nil
 	}
 	var live []proc

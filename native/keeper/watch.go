@@ -132,7 +132,7 @@ func (u *unit) toGroup(sig unix.Signal) error {
 	if errors.Is(err, os.ErrClosed) {
 		return nil
 	}
-	if err == unix.EINVAL {
+	if errors.Is(err, unix.EINVAL) {
 		if p, gone := readProc(u.PID); gone == nil && p.ticks == u.Ticks && u.PID > 1 {
 			err = unix.Kill(-u.PID, sig)
 		}
