@@ -70,10 +70,10 @@ func (r rhythm) ours(t *testing.T, d time.Duration) (restarts int, s policy.Stat
 
 // edge fails five times just before five minutes are over, and on and on thereafter.
 func edge(run int) time.Duration {
-	switch {
-	case run == 1:
+	switch run {
+	case 1:
 		return 299 * time.Second
-	case run == 6:
+	case 6:
 		return 1200 * time.Millisecond
 	}
 	return 200 * time.Millisecond

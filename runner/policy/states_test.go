@@ -57,7 +57,7 @@ func TestOnlyRequestsLeaveRest(t *testing.T) {
 			if _, held := s.e.(policy.NotReady); held || s.from.Held != "" {
 				s.to.Held = s.from.Held
 			}
-			if s.from != s.to && !(s.from.Status == policy.MaxRestarts && p.RetryAfter > 0) {
+			if s.from != s.to && (s.from.Status != policy.MaxRestarts || p.RetryAfter == 0) {
 				t.Errorf("%#v turned\n%+v into\n%+v", s.e, s.from, s.to)
 			}
 		})
