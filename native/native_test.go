@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fixture plays a service: lines N PAUSE-EVERY CODE, or sleep.
+// fixture plays a service that the shell can't be.
 func fixture(args []string) int {
 	switch args[0] {
 	case "lines": // one write(2) a line
@@ -48,6 +48,19 @@ func fixture(args []string) int {
 		}
 		code, _ := strconv.Atoi(args[2])
 		return code
+	case "both": // lines of 3000 bytes through both streams at once
+		n, _ := strconv.Atoi(args[1])
+		done := make(chan bool)
+		for f, c := range map[*os.File]string{os.Stdout: "o", os.Stderr: "e"} {
+			go func() {
+				for range n {
+					fmt.Fprintln(f, strings.Repeat(c, 2999))
+				}
+				done <- true
+			}()
+		}
+		<-done
+		<-done
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")

@@ -54,8 +54,9 @@ func TestScenes(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":   await,
-			"killpid": killPID,
+			"await":     await,
+			"awaitfile": awaitFile,
+			"killpid":   killPID,
 		},
 		UpdateScripts: os.Getenv("UPDATE") != "",
 	})
@@ -86,6 +87,17 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	if err != nil {
 		ts.Fatalf("%s is not %s: %s", args[0], args[1], last)
+	}
+}
+
+// awaitfile FILE waits until a file is there.
+func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaitfile FILE")
+	}
+	path := ts.MkAbs(args[0])
+	if err := eventually(func() bool { _, err := os.Stat(path); return err == nil }); err != nil {
+		ts.Fatalf("%s is not there: %v", args[0], err)
 	}
 }
 

@@ -1,0 +1,194 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/healing-bot/healbot/control"
+	"github.com/healing-bot/healbot/service"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a supervisor that answers what the test wants.
+type fake struct {
+	statuses []service.Status
+	changes  chan service.Change
+	did      chan service.Command
+	release  chan struct{} // Do answers when it is closed
+}
+
+func (f *fake) Status(context.Context) ([]service.Status, error) { return f.statuses, nil }
+
+func (f *fake) Changes(context.Context) (<-chan service.Change, error) { return f.changes, nil }
+
+func (f *fake) Do(_ context.Context, c service.Command) (service.Report, error) {
+	f.did <- c
+	<-f.release
+	if c.Verb == service.VerbStop {
+		return service.Report{}, errors.New("no such service: wep")
+	}
+	return service.Report{Notes: []string{"done"}}, nil
+}
+
+// serve gives a client of a supervisor in a private folder.
+func serve(t *testing.T, f *fake) (state string, c *control.Client) {
+	t.Helper()
+	state = filepath.Join(t.TempDir(), ".healbot")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return state, serveIn(t, state, f)
+}
+
+func serveIn(t *testing.T, state string, f *fake) *control.Client {
+	t.Helper()
+	s, err := control.Serve(t.Context(), state, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := control.Dial(t.Context(), state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			t.Error("Close:", err)
+		}
+	})
+	return c
+}
+
+func TestBothEndsAgree(t *testing.T) {
+	code := 3
+	f := &fake{
+		statuses: []service.Status{{Name: "web", State: service.Crashed, ExitCode: &code, Since: time.Now().UTC()}},
+		changes:  make(chan service.Change, 2),
+		did:      make(chan service.Command, 1),
+		release:  make(chan struct{}),
+	}
+	close(f.release)
+	_, c := serve(t, f)
+	got, err := c.Status(t.Context())
+	if diff := cmp.Diff(f.statuses, got); diff != "" || err != nil {
+		t.Error("Status:", err, diff)
+	}
+	grace := 3 * time.Second
+	want := service.Command{Verb: service.VerbRestart, Services: []string{"web"}, Grace: &grace}
+	report, err := c.Do(t.Context(), want)
+	if diff := cmp.Diff(want, <-f.did); diff != "" || err != nil || report.Notes[0] != "done" {
+		t.Error("Do:", err, report, diff)
+	}
+	_, err = c.Do(t.Context(), service.Command{Verb: service.VerbStop})
+	if <-f.did; err == nil || err.Error() != "no such service: wep" {
+		t.Errorf("the supervisor's error came as %v", err)
+	}
+	f.changes <- service.Change{From: service.Running, Status: f.statuses[0]}
+	close(f.changes)
+	changes, err := c.Changes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := <-changes; first.From != service.Running || first.Status.Name != "web" {
+		t.Errorf("change: %+v", first)
+	}
+	if _, open := <-changes; open {
+		t.Error("the changes go on after the supervisor's ended")
+	}
+}
+
+func TestACallerThatLeavesEndsNothing(t *testing.T) {
+	f := &fake{did: make(chan service.Command, 1), release: make(chan struct{})}
+	_, c := serve(t, f)
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := c.Do(ctx, service.Command{Verb: service.VerbDown})
+		answered <- err
+	}()
+	<-f.did
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Errorf("Do answered %v", err)
+	}
+	close(f.release)
+}
+
+func TestSocketIsPrivateAndItsPathMayBeLong(t *testing.T) {
+	state := filepath.Join(t.TempDir(), strings.Repeat("long/", 40), ".healbot")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := serveIn(t, state, &fake{})
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+	info, err := os.Stat(filepath.Join(state, "control.sock"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestDialWithoutASupervisor(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := control.Dial(t.Context(), filepath.Join(dir, "nothing")); !errors.Is(err, control.ErrNone) {
+		t.Errorf("without a folder: %v", err)
+	}
+	if _, err := control.Dial(t.Context(), dir); !errors.Is(err, control.ErrNone) {
+		t.Errorf("without a socket: %v", err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := control.Dial(t.Context(), dir); !errors.Is(err, control.ErrNone) {
+		t.Errorf("with the socket of a dead supervisor: %v", err)
+	}
+	serveIn(t, dir, &fake{}) // which takes its place
+}
+
+func TestOneSupervisorOnly(t *testing.T) {
+	state := filepath.Join(t.TempDir(), ".healbot")
+	first, err := control.Acquire(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *control.HeldError
+	if _, err := control.Acquire(state); !errors.As(err, &held) || held.PID != os.Getpid() {
+		t.Errorf("the second lock: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := control.Await(ctx, state); !errors.Is(err, context.Canceled) {
+		t.Errorf("Await with an ended context: %v", err)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		l, err := control.Await(t.Context(), state)
+		if err == nil {
+			err = l.Release()
+		}
+		waited <- err
+	}()
+	if err := errors.Join(first.Release(), <-waited); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(state, "lock")); string(text) != fmt.Sprintln(os.Getpid()) {
+		t.Errorf("the lock file holds %q, %v", text, err)
+	}
+}

@@ -1,0 +1,430 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+// This file does to real processes what docs/faults.md lists, as far as no other file
+// here does. The names begin with the number of the case.
+
+// kill9 ends a process and waits until it is gone.
+func kill9(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "end of a process", func() bool { return !alive(pid) })
+}
+
+func file(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A service that daemonizes has ended; its daemon is no healthy service.
+func TestFaultA4(t *testing.T) {
+	dir := t.TempDir()
+	e := wait(t, start(t, newBackend(t, dir), sh(dir, `(setsid sh -c 'echo daemon $$; exec sleep 1000' &); while ! grep -q daemon logs/web.log; do sleep 0.01; done; exit 0`)))
+	gone(t, pidAfter(t, dir, "daemon "), "the daemon")
+	if e.String() != "exit code 0, left 1 process behind, killed" {
+		t.Errorf("exit: %s", e)
+	}
+}
+
+// Workers of a killed leader keep its port no longer than its end is told.
+func TestFaultA5(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	svc := sh(dir, fmt.Sprintf("python3 -m http.server --bind 127.0.0.1 %d & exec sleep 1000", port))
+	svc.Ports = []service.Port{{Target: port, Published: port, Protocol: "tcp"}}
+	for run := range 3 {
+		in := start(t, b, svc)
+		until(t, "a listener", func() bool { return checkPorts(svc.Ports) != nil })
+		if err := syscall.Kill(in.About().PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if e := wait(t, in); e.Left != 1 {
+			t.Errorf("run %d: %v", run, e)
+		}
+	}
+}
+
+// A process that the kernel holds does not end. The kill says so within bounds, nothing
+// new is started, and all is well once the kernel lets go.
+func TestFaultA7(t *testing.T) {
+	needsRoot(t)
+	dir := t.TempDir()
+	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
+	script := `truncate -s 8M ` + image + ` && mkfs.ext4 -q ` + image + ` && mkdir ` + mount + ` && mount -o loop ` + image + ` ` + mount
+	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
+		t.Skipf("no file system can be frozen here: %s", out)
+	}
+	defer func() { _ = exec.Command("umount", "-l", mount).Run() }()
+	b := newBackend(t, dir)
+	in := start(t, b, sh(dir, `echo up; while ! test -e go; do sleep 0.01; done; exec touch mount/file`))
+	logOf(t, dir, "up")
+	if out, err := exec.Command("fsfreeze", "-f", mount).CombinedOutput(); err != nil {
+		t.Skipf("cannot freeze: %s", out)
+	}
+	thaw := func() { _ = exec.Command("fsfreeze", "-u", mount).Run() }
+	defer thaw()
+	file(t, filepath.Join(dir, "go"), "")
+	until(t, "state D", func() bool {
+		return strings.Contains(read(t, fmt.Sprintf("/proc/%s/status", in.About().ID)), "State:\tD")
+	})
+	err := in.Kill(deadline(t))
+	if err == nil || !strings.Contains(err.Error(), "does not end (state D)") {
+		t.Errorf("kill: %v", err)
+	}
+	if _, err := b.Start(deadline(t), sh(dir, "true"), 1, 2); !errors.Is(err, service.ErrOutside) {
+		t.Errorf("a second instance: %v", err)
+	}
+	thaw()
+	if e := wait(t, in); e.Signal != "SIGKILL" {
+		t.Errorf("exit: %v", e)
+	}
+}
+
+// The same holds where the first process of a container never reaps.
+func TestFaultA8(t *testing.T) {
+	needsRoot(t)
+	lazy := "import subprocess, sys; sys.exit(subprocess.Popen(sys.argv[1:]).wait())"
+	exe, _ := os.Executable()
+	cmd := exec.CommandContext(deadline(t), "unshare", "-pf", "--mount-proc", "python3", "-c", lazy, exe,
+		"-test.run=^(TestStoppedServiceStops|TestWorkerThatWillNotEndAfterAStop|TestKillTakesTheWholeTree|TestFaultA4)$")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Nobody reads: 10 MiB go into the log without a supervisor, and the service goes on.
+func TestFaultB3(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	pid, kill := supervisor(t, dir, "sh", "-c", "while ! test -e go; do sleep 0.01; done; head -c 10000000 /dev/zero | tr '\\0' x; touch wrote; exec sleep 1000")
+	kill()
+	file(t, filepath.Join(dir, "go"), "")
+	until(t, "all is written", func() bool { _, err := os.Stat(filepath.Join(dir, "wrote")); return err == nil })
+	if !alive(pid) {
+		t.Error("the service ended")
+	}
+	until(t, "a whole log", func() bool { return len(read(t, filepath.Join(dir, "logs", "web.log"))) == 10_000_000 })
+	_ = b
+}
+
+// The keeper is killed at any moment of a start: there are never two, and none that
+// nobody knows of.
+func TestFaultB5(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	svc := sh(dir, "exec sleep 1000")
+	svc.Process.Env = append(svc.Process.Env, "ORPHAN="+dir)
+	for round := range 25 {
+		wait(t, start(t, b, sh(dir, "exit 0"))) // there is a keeper
+		k := keeperPID(t, dir)
+		go func() {
+			time.Sleep(time.Duration(round) * 300 * time.Microsecond) // what is injected, not waited for
+			_ = syscall.Kill(k, syscall.SIGKILL)
+		}()
+		in, err := b.Start(deadline(t), svc, 1, round)
+		until(t, "end of the keeper", func() bool { return !alive(k) })
+		if n := carriers(dir); err == nil && n != 1 || n > 1 {
+			t.Fatalf("round %d: %d instances, start said %v", round, n, err)
+		}
+		found, err2 := b.Adopt(deadline(t), "test")
+		if err2 != nil {
+			t.Fatal(err2)
+		}
+		if err == nil {
+			found = append(found, in)
+		}
+		for _, in := range found {
+			if err := in.Kill(deadline(t)); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, in)
+		}
+		if n := carriers(dir); n != 0 {
+			t.Fatalf("round %d: %d instances that nobody knows of", round, n)
+		}
+	}
+}
+
+// carriers counts the leaders that were started with ORPHAN=dir.
+func carriers(dir string) (n int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		pid, _ := strconv.Atoi(strings.Split(f, "/")[2])
+		if strings.Contains(string(b), "ORPHAN="+dir+"\x00") && alive(pid) {
+			n++
+		}
+	}
+	return n
+}
+
+// The pid of a service that ended unseen belongs to somebody else at once, who is
+// neither adopted nor signalled.
+func TestFaultB6(t *testing.T) {
+	needsRoot(t)
+	const last = "/proc/sys/kernel/ns_last_pid"
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	in := start(t, b, sh(dir, "exec sleep 1000"))
+	pid := in.About().PID
+	b.Close()
+	kill9(t, keeperPID(t, dir))
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "its pid is free", func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
+	var decoy *exec.Cmd
+	for try := 0; decoy == nil; try++ {
+		if try == 200 {
+			t.Skip("others are quicker to take the pid")
+		}
+		if err := os.WriteFile(last, []byte(strconv.Itoa(pid-1)), 0); err != nil {
+			t.Skip(err)
+		}
+		c := exec.Command("sleep", "1000")
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
+		if c.Process.Pid == pid {
+			decoy = c
+		}
+	}
+	again := New(dir, b.argv)
+	defer again.Close()
+	found, err := again.Adopt(deadline(t), "test")
+	if err != nil || len(found) != 1 {
+		t.Fatalf("adopt: %v %v", found, err)
+	}
+	stop(t, found[0])
+	if err := found[0].Kill(deadline(t)); err != nil {
+		t.Error(err)
+	}
+	if e := wait(t, found[0]); e.Code != -1 || e.Signal != "" {
+		t.Errorf("exit: %v", e)
+	}
+	if !alive(decoy.Process.Pid) {
+		t.Error("a stranger was killed")
+	}
+}
+
+func TestFaultE4(t *testing.T) {
+	dir := t.TempDir()
+	var all []byte
+	for i := range 256 {
+		all = append(all, byte(i))
+	}
+	all = []byte(strings.Repeat(string(all), 50))
+	file(t, filepath.Join(dir, "bytes"), string(all))
+	wait(t, start(t, newBackend(t, dir), sh(dir, "cat bytes")))
+	if got := read(t, filepath.Join(dir, "logs", "web.log")); got != string(all) {
+		t.Errorf("%d bytes of %d, or others", len(got), len(all))
+	}
+}
+
+// Lines of up to PIPE_BUF bytes stay whole, whichever stream they come through.
+func TestFaultE10(t *testing.T) {
+	dir := t.TempDir()
+	wait(t, start(t, newBackend(t, dir), self(dir, "both", "1000")))
+	log := read(t, filepath.Join(dir, "logs", "web.log"))
+	count := map[byte]int{}
+	for line := range strings.Lines(log) {
+		if len(line) != 3000 || strings.Trim(line, line[:1]) != "\n" {
+			t.Fatalf("a line of %d bytes is damaged", len(line))
+		}
+		count[line[0]]++
+	}
+	if count['o'] != 1000 || count['e'] != 1000 {
+		t.Errorf("lines: %v", count)
+	}
+}
+
+// A child that keeps the log open does not hold up the notice of its leader's end.
+func TestFaultE12(t *testing.T) {
+	dir := t.TempDir()
+	if e := wait(t, start(t, newBackend(t, dir), sh(dir, "sleep 1000 & exit 3"))); e.Code != 3 || e.Left != 1 {
+		t.Errorf("exit: %v", e)
+	}
+}
+
+// Records that are torn or alien are set aside, and a start goes on.
+func TestFaultF3(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty": "", "cut": `{"id":"x","na`, "alien": `[1,2]`, "binary": "\x00\xff\x00", "huge": strings.Repeat(" ", 2<<20),
+		"pid 1": `{"id":"x","name":"web","pid":1}`, "negative": `{"id":"x","name":"web","pid":-1}`,
+		"path": `{"id":"../../x","name":"web","pid":0}`, "other name": `{"id":"x","name":"db","pid":0}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			run := filepath.Join(dir, ".healbot", "run")
+			if err := os.MkdirAll(run, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			file(t, filepath.Join(run, "web.json"), text)
+			b := newBackend(t, dir)
+			if found, err := b.Adopt(deadline(t), "test"); err != nil || len(found) != 0 {
+				t.Errorf("adopt: %v %v", found, err)
+			}
+			if got := read(t, filepath.Join(run, "web.json.bad")); got != text {
+				t.Error("the record is not set aside")
+			}
+			if e := wait(t, start(t, b, sh(dir, "exit 4"))); e.Code != 4 {
+				t.Errorf("exit: %v", e)
+			}
+		})
+	}
+}
+
+// State that can't be written is refused before anything starts, with its path.
+func TestFaultF5(t *testing.T) {
+	for name, spoil := range map[string]func(state string) error{
+		"a file":   func(s string) error { return os.WriteFile(s, nil, 0o600) },
+		"open":     func(s string) error { return errors.Join(os.Mkdir(s, 0o700), os.Chmod(s, 0o777)) },
+		"a link":   func(s string) error { return os.Symlink(t.TempDir(), s) },
+		"readonly": func(s string) error { return syscall.Mount("tmpfs", filepath.Dir(s), "tmpfs", syscall.MS_RDONLY, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "p")
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := spoil(filepath.Join(dir, ".healbot")); err != nil {
+				t.Skip(err)
+			}
+			defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
+			exe, _ := os.Executable()
+			b := New(dir, []string{exe, "keeper"})
+			defer b.Close()
+			_, err := b.Start(deadline(t), sh("/", "exec sleep 1000"), 1, 1)
+			if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, ".healbot")) {
+				t.Errorf("start: %v", err)
+			}
+			if findKeeper(dir) != 0 {
+				t.Error("a keeper runs")
+			}
+		})
+	}
+}
+
+// A keeper without descriptors goes on with what it has; starts fail for a reason that
+// passes.
+func TestFaultF6(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	in := start(t, b, sh(dir, "while ! test -e go; do sleep 0.01; done; echo still here; exit 3"))
+	k := keeperPID(t, dir)
+	var before unix.Rlimit
+	if err := unix.Prlimit(k, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", k))
+	if err := unix.Prlimit(k, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(fds)), Max: before.Max}, nil); err != nil {
+		t.Skip(err)
+	}
+	other := sh(dir, "exit 6")
+	other.Name, other.Title = "other", "other"
+	for range 5 {
+		if _, err := b.Start(deadline(t), other, 1, 1); !errors.Is(err, service.ErrOutside) || !errors.Is(err, syscall.EMFILE) {
+			t.Fatalf("start: %v", err)
+		}
+	}
+	if _, err := b.Adopt(deadline(t), "test"); err != nil {
+		t.Errorf("the keeper does not answer: %v", err)
+	}
+	file(t, filepath.Join(dir, "go"), "")
+	logOf(t, dir, "still here")
+	if err := unix.Prlimit(k, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Fatal(err)
+	}
+	if e := wait(t, in); e.Code != 3 {
+		t.Errorf("exit: %v", e)
+	}
+	if e := wait(t, start(t, b, other)); e.Code != 6 {
+		t.Errorf("exit: %v", e)
+	}
+	if keeperPID(t, dir) != k {
+		t.Error("the keeper died over it")
+	}
+}
+
+// No process can be made: a start fails for a reason that passes.
+func TestFaultF7(t *testing.T) {
+	controllerOf(t, "pids")
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	in := start(t, b, sh(dir, "exec sleep 1000"))
+	k := keeperPID(t, dir)
+	group := filepath.Join(controllers()["pids"].dir, b.groupName("fault"))
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = os.WriteFile(filepath.Join(controllers()["pids"].dir, "cgroup.procs"), []byte(strconv.Itoa(k)), 0)
+		_ = unix.Rmdir(group)
+	}()
+	file(t, filepath.Join(group, "cgroup.procs"), strconv.Itoa(k))
+	file(t, filepath.Join(group, "pids.max"), strconv.Itoa(tasks()[k].threads))
+	other := sh(dir, "exit 6")
+	other.Name, other.Title = "other", "other"
+	ctx, cancel := context.WithTimeout(deadline(t), 5*time.Second)
+	defer cancel()
+	if _, err := b.Start(ctx, other, 1, 1); !errors.Is(err, service.ErrOutside) {
+		t.Errorf("start: %v", err)
+	}
+	if !alive(in.About().PID) {
+		t.Error("another service died of it")
+	}
+	file(t, filepath.Join(group, "pids.max"), "max")
+	if e := wait(t, start(t, b, other)); e.Code != 6 {
+		t.Errorf("exit: %v", e)
+	}
+}
+
+// What an earlier crash left is replaced; what is not ours is refused.
+func TestFaultF9(t *testing.T) {
+	dir := t.TempDir()
+	state := filepath.Join(dir, ".healbot")
+	for _, d := range []string{"run", "fifo", "locks"} {
+		if err := os.MkdirAll(filepath.Join(state, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"keeper.sock", ".keeper.sock", "keeper.lock", "run/.web", "fifo/web.old", "locks/web"} {
+		file(t, filepath.Join(state, f), "stale")
+	}
+	if e := wait(t, start(t, newBackend(t, dir), sh(dir, "exit 2"))); e.Code != 2 {
+		t.Errorf("exit: %v", e)
+	}
+	if left, _ := filepath.Glob(filepath.Join(state, "fifo", "*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
