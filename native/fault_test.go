@@ -142,11 +142,11 @@ func TestFaultB5(t *testing.T) {
 	b := newBackend(t, dir)
 	svc := sh(dir, "exec sleep 1000")
 	svc.Process.Env = append(svc.Process.Env, "ORPHAN="+dir)
-	for round := range 25 {
+	for round := range 8 {
 		wait(t, start(t, b, sh(dir, "exit 0"))) // there is a keeper
 		k := keeperPID(t, dir)
 		go func() {
-			time.Sleep(time.Duration(round) * 300 * time.Microsecond) // what is injected, not waited for
+			time.Sleep(time.Duration(round) * time.Millisecond) // what is injected, not waited for
 			_ = syscall.Kill(k, syscall.SIGKILL)
 		}()
 		in, err := b.Start(deadline(t), svc, 1, round)

@@ -35,9 +35,31 @@ func (r *Runner) restore(past journal) {
 	r.past = past
 }
 
+// inUse gives the kinds of which something may run: those that are declared and those
+// that the last supervisor ran; all of them when neither says anything.
+func (r *Runner) inUse() map[service.Kind]bool {
+	kinds := map[service.Kind]bool{}
+	for _, u := range r.units {
+		kinds[u.svc.Kind] = true
+	}
+	for _, s := range r.past.Units {
+		kinds[s.Kind] = true
+	}
+	if len(kinds) == 0 {
+		for kind := range r.config.Backends {
+			kinds[kind] = true
+		}
+	}
+	return kinds
+}
+
 // adopt asks the backend of a kind what already runs, until it answers. Until then
 // the units of that kind wait: a second instance beside a live one would be worse.
 func (r *Runner) adopt(kind service.Kind) {
+	if r.asked[kind] {
+		return
+	}
+	r.asked[kind] = true
 	r.unknown[kind] = unknown{why: "the list of what already runs"}
 	backend := r.config.Backends[kind]
 	r.task(func(ctx context.Context) {

@@ -59,11 +59,6 @@ func (r *Runner) check(p Plan) error {
 			return fmt.Errorf("no such service: %s", name)
 		}
 	}
-	for _, svc := range p.Project.Services {
-		if r.config.Backends[svc.Kind] == nil {
-			return fmt.Errorf("this supervisor was started without %s services: bring the project down and up again", svc.Kind)
-		}
-	}
 	return nil
 }
 
@@ -111,6 +106,7 @@ func (r *Runner) merge(p Plan) (notes []string) {
 	declared := map[string]bool{}
 	for _, svc := range p.Project.Services {
 		declared[svc.Name] = true
+		r.adopt(svc.Kind)
 		if p.touches(svc.Name) {
 			notes = append(notes, r.mergeService(svc, p.Project.Policies[svc.Name], p.Recreate)...)
 		}

@@ -28,6 +28,7 @@ type fakes struct {
 	start   func(key service.Key, run int) error
 	born    func(*fake) // is shown each new instance before anybody else
 	removed bool
+	asked   int // how often Adopt was called
 }
 
 func newFakes() *fakes { return &fakes{live: map[service.Key]*fake{}} }
@@ -84,6 +85,7 @@ func (b *fakes) Start(_ context.Context, svc service.Service, replica, run int) 
 func (b *fakes) Adopt(context.Context, string) ([]Instance, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked++
 	return b.left, b.refuse
 }
 
@@ -101,6 +103,7 @@ type fake struct {
 	once     sync.Once
 	exit     service.Exit
 	stubborn bool // ignores Signal
+	immortal bool // ignores Kill, too
 	verdicts chan service.Verdict
 	lines    chan string // what it writes; closed: its output can't be read
 }
@@ -158,6 +161,9 @@ func (f *fake) Signal(_ context.Context, sig string) error {
 
 func (f *fake) Kill(context.Context) error {
 	f.backend.note("kill %s", f.about.Key)
+	if f.immortal {
+		return nil
+	}
 	f.end(service.Exit{Code: -1, Signal: "SIGKILL"})
 	return nil
 }
@@ -210,7 +216,9 @@ func run(t *testing.T, b *fakes, p Project) *scene {
 // runWith is run with more in the Config.
 func runWith(t *testing.T, b *fakes, p Project, c Config) *scene {
 	t.Helper()
-	c.Backends = map[service.Kind]Backend{service.Native: b}
+	if c.Backends == nil {
+		c.Backends = map[service.Kind]Backend{service.Native: b}
+	}
 	if c.clock == nil {
 		c.clock = func() clock { return clock{time.Now(), "boot", time.Since(dawn)} }
 	}

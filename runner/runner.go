@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -25,7 +24,7 @@ type Project struct {
 
 // A Config says how a Runner works.
 type Config struct {
-	Backends map[service.Kind]Backend // one for each kind in use
+	Backends map[service.Kind]Backend // one for each kind; it is asked for nothing before a service is of that kind
 	Log      *slog.Logger             // for the supervisor's own log
 	// Notify delivers a message, within ctx; nil delivers none.
 	Notify func(ctx context.Context, n service.Notice, m service.Message) error
@@ -55,6 +54,7 @@ type Runner struct {
 	units   map[service.Key]*unit
 	users   map[string][]string      // services by the service they need
 	unknown map[service.Kind]unknown // kinds whose instances are not known yet
+	asked   map[service.Kind]bool    // kinds whose backends were asked what runs
 	dirty   []*unit                  // changed since their users were last told
 	waiters []*waiter
 	telling int     // messages under way and waiting
@@ -96,7 +96,7 @@ func New(p Project, c Config) (r *Runner, warnings []string, err error) {
 		board: newBoard(), files: f,
 		inbox: make(chan func()), done: make(chan struct{}),
 		starts: make(chan struct{}, 4*runtime.NumCPU()), mouths: make(chan struct{}, tellAtOnce),
-		units: map[service.Key]*unit{}, unknown: map[service.Kind]unknown{},
+		units: map[service.Key]*unit{}, unknown: map[service.Kind]unknown{}, asked: map[service.Kind]bool{},
 	}
 	r.life, r.cancel = context.WithCancel(context.Background())
 	past, warning, err := f.readJournal()
@@ -123,7 +123,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		defer close(writing)
 		r.files.follow(r.life, r.board)
 	}()
-	for kind := range r.config.Backends {
+	for kind := range r.inUse() {
 		r.adopt(kind)
 	}
 	r.loop(ctx)
@@ -207,10 +207,12 @@ func (r *Runner) tidy() {
 // used gives the backends that may have something of the project. One that never
 // answered and never was asked to start anything has not.
 func (r *Runner) used() map[service.Kind]Backend {
-	used := maps.Clone(r.config.Backends)
-	for kind := range r.unknown {
-		if !slices.ContainsFunc(r.sorted(), func(u *unit) bool { return u.svc.Kind == kind && u.state.Run > 0 }) {
-			delete(used, kind)
+	used := map[service.Kind]Backend{}
+	for kind, b := range r.config.Backends {
+		_, silent := r.unknown[kind]
+		ran := slices.ContainsFunc(r.sorted(), func(u *unit) bool { return u.svc.Kind == kind && u.state.Run > 0 })
+		if r.asked[kind] && (ran || !silent) {
+			used[kind] = b
 		}
 	}
 	return used

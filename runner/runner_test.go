@@ -251,13 +251,7 @@ func TestABackendThatIsAwayHoldsOnlyItsOwn(t *testing.T) {
 		box := svc("box")
 		box.Kind = service.Container
 		p := project(t, t.TempDir(), svc("web"), box)
-		r, _, err := New(p, Config{Backends: map[service.Kind]Backend{service.Native: b, service.Container: engine}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &scene{T: t, Runner: r, backend: b, project: p, ended: make(chan error, 1)}
-		s.ctx, s.stop = t.Context(), func() {}
-		go func() { s.ended <- r.Run(s.ctx) }()
+		s := runWith(t, b, p, Config{Backends: map[service.Kind]Backend{service.Native: b, service.Container: engine}})
 		s.up()
 		s.want("web", service.Running, "")
 		s.want("box", service.Pending, "waiting for an answer: "+errEngine.Error())
@@ -266,10 +260,48 @@ func TestABackendThatIsAwayHoldsOnlyItsOwn(t *testing.T) {
 		engine.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		s.want("box", service.Running, "")
-		if _, err := r.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
+		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
 			t.Error(err)
 		}
 		<-s.ended
+	})
+}
+
+func TestABackendIsAskedForNothingBeforeItIsNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, engine := newFakes(), newFakes()
+		p := project(t, t.TempDir(), svc("web"))
+		backends := map[service.Kind]Backend{service.Native: b, service.Container: engine}
+		s := runWith(t, b, p, Config{Backends: backends})
+		s.up()
+		synctest.Wait()
+		if engine.asked > 0 {
+			t.Error("the engine was asked, though no service is a container")
+		}
+		box := svc("box")
+		box.Kind = service.Container
+		s.project = project(t, s.dir, svc("web"), box)
+		s.up()
+		s.want("box", service.Running, "")
+		s.end()
+	})
+}
+
+func TestDownWithoutAnEngineThatNeverAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, engine := newFakes(), newFakes()
+		engine.refuse = errEngine
+		box := svc("box")
+		box.Kind = service.Container
+		p := project(t, t.TempDir(), svc("web"), box)
+		s := runWith(t, b, p, Config{Backends: map[service.Kind]Backend{service.Native: b, service.Container: engine}})
+		s.up()
+		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
+			t.Error(err)
+		}
+		if err := <-s.ended; err != nil || !b.removed || engine.removed {
+			t.Errorf("Run: %v; natives removed: %v; containers, of which there were none: %v", err, b.removed, engine.removed)
+		}
 	})
 }
 

@@ -14,6 +14,31 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
+// A counter counts how many are at something at once.
+type counter struct {
+	mu             sync.Mutex // guards what follows
+	now, most, all int
+}
+
+func (c *counter) enter() (leave func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now++
+	c.all++
+	c.most = max(c.most, c.now)
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.now--
+	}
+}
+
+func (c *counter) read() (now, most, all int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now, c.most, c.all
+}
+
 // A hundred services that crash at once are restarted a few at a time.
 func TestRestartStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -30,27 +55,17 @@ func TestRestartStorm(t *testing.T) {
 		b := newFakes()
 		s := run(t, b, p)
 		s.up()
-		var mu sync.Mutex
-		now, most, all := 0, 0, 0
+		var c counter
 		b.start = func(service.Key, int) error {
-			mu.Lock()
-			now++
-			all++
-			most = max(most, now)
-			mu.Unlock()
+			defer c.enter()()
 			time.Sleep(time.Second)
-			mu.Lock()
-			now--
-			mu.Unlock()
 			return nil
 		}
 		for _, svc := range services {
 			b.instance(svc.Name).end(service.Exit{Code: 1})
 		}
 		time.Sleep(always.Delay + 15*time.Second)
-		mu.Lock()
-		defer mu.Unlock()
-		if most != bound || all != many {
+		if _, most, all := c.read(); most != bound || all != many {
 			t.Errorf("%d starts, up to %d at once; want %d, up to %d", all, most, many, bound)
 		}
 		for _, svc := range services {

@@ -87,6 +87,24 @@ func TestNotifyTellsOnceAnEdge(t *testing.T) {
 	})
 }
 
+// What can't be killed is tried again and again, and told of once.
+func TestNotifyTellsOnceOfWhatCanNotBeKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &ears{}
+		s := runWith(t, newFakes(), project(t, t.TempDir(), told("web")), Config{Notify: e.hear})
+		s.up()
+		web := s.backend.instance("web")
+		web.stubborn, web.immortal = true, true
+		go s.Do(s.ctx, service.Command{Verb: service.VerbRestart})
+		time.Sleep(time.Hour)
+		s.Runner.post(func() { web.end(service.Exit{Code: -1, Signal: "SIGKILL"}) })
+		if diff := cmp.Diff([]string{"failed: running -> failed", "recovered: failed -> running"}, e.take()); diff != "" {
+			t.Error(diff)
+		}
+		s.end()
+	})
+}
+
 func TestNotifyRemembersAcrossSupervisors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, p := &ears{}, project(t, t.TempDir(), told("web"))
@@ -113,17 +131,10 @@ func TestNotifyRemembersAcrossSupervisors(t *testing.T) {
 // A receiver that hangs delays nothing: neither the healing, nor for long the end.
 func TestNotifyNeverDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var now, most int
-		var mu sync.Mutex
+		var c counter
 		e := &ears{deliver: func(ctx context.Context) error {
-			mu.Lock()
-			now++
-			most = max(most, now)
-			mu.Unlock()
+			defer c.enter()()
 			<-ctx.Done()
-			mu.Lock()
-			now--
-			mu.Unlock()
 			return ctx.Err()
 		}}
 		var services []service.Service
@@ -139,17 +150,13 @@ func TestNotifyNeverDelays(t *testing.T) {
 			t.Errorf("with receivers that hang, up took %s", took)
 		}
 		time.Sleep(tellTimeout - time.Second)
-		mu.Lock()
-		if now != tellAtOnce || most != tellAtOnce {
+		if now, most, _ := c.read(); now != tellAtOnce || most != tellAtOnce {
 			t.Errorf("%d at once, %d at most; want %d", now, most, tellAtOnce)
 		}
-		mu.Unlock()
 		time.Sleep(2 * tellTimeout)
-		mu.Lock()
-		if heard := len(e.take()); now != 0 || most != tellAtOnce || heard > tellMost {
-			t.Errorf("%d are still being told, of %d; there were up to %d at once", now, heard, most)
+		if now, most, all := c.read(); now != 0 || most != tellAtOnce || all > tellMost {
+			t.Errorf("%d are still being told, of %d; there were up to %d at once", now, all, most)
 		}
-		mu.Unlock()
 		s.Do(s.ctx, service.Command{Verb: service.VerbStart, Services: []string{"s000"}})
 		synctest.Wait()
 		began = time.Now()

@@ -179,50 +179,31 @@ func notifier(dir string) func(context.Context, service.Notice, service.Message)
 	}
 }
 
-// backends makes those of the kinds in use. Both worlds are in use when the project
-// has a service of them, or had one that may still run.
+// backends makes both; neither does anything before it is asked to.
 func (h *held) backends(p runner.Project, log *slog.Logger) (map[service.Kind]runner.Backend, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("cannot find healbot's own program: %w", err)
 	}
 	h.native = native.New(p.Dir, []string{self, keeperCommand})
-	h.native.Declare(p.Services)
-	backends := map[service.Kind]runner.Backend{service.Native: runner.Of(h.native)}
-	if usesContainers(p) {
-		h.docker = docker.New(docker.Options{Project: p.Name, Logger: log})
-		backends[service.Container] = runner.Of(h.docker)
-	}
-	return backends, nil
-}
-
-func usesContainers(p runner.Project) bool {
-	isContainer := func(k service.Kind) bool { return k == service.Container }
-	for _, svc := range p.Services {
-		if isContainer(svc.Kind) {
-			return true
-		}
-	}
-	last, err := lastStatuses(p.Dir)
-	return err == nil && slices.ContainsFunc(last, func(s service.Status) bool { return isContainer(s.Kind) })
+	h.docker = docker.New(docker.Options{Project: p.Name, Logger: log})
+	return map[service.Kind]runner.Backend{
+		service.Native:    runner.Of(h.native),
+		service.Container: runner.Of(h.docker),
+	}, nil
 }
 
 // run supervises until the end, and lets go of all that prepare took.
 func (h *held) run(ctx context.Context) error {
 	ended, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if h.docker != nil {
-		go h.byHand(ended)
-	}
+	go h.byHand(ended)
 	err := h.runner.Run(ctx)
 	stop()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	err = errors.Join(err, h.server.Close(closing))
 	h.native.Close()
-	if h.docker != nil {
-		err = errors.Join(err, h.docker.Close())
-	}
-	return errors.Join(err, h.lock.Release())
+	return errors.Join(err, h.docker.Close(), h.lock.Release())
 }
 
 // byHand tells the runner of containers that somebody started with docker start.

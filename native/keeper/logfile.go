@@ -63,6 +63,10 @@ func openLog(path string) (*os.File, error) {
 func (s *sink) rotate() error {
 	old := func(i int) string { return s.log.Path + "." + strconv.Itoa(i) }
 	last := s.log.MaxFiles - 1
+	// The file that goes is freed elsewhere, since that takes as long as writing it.
+	if fd, err := unix.Open(old(last), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+		defer func() { go unix.Close(fd) }()
+	}
 	for i := last + 1; i > 0 && os.Remove(old(i)) == nil; i++ {
 	}
 	free := 1
