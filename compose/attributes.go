@@ -41,6 +41,12 @@ var natives = newAllowlist([]string{
 	"services.*.build",
 })
 
+// nativeFiles are the attributes of secrets and configs that a native service can have.
+var nativeFiles = newAllowlist([]string{
+	"secrets.*.file", "secrets.*.environment", "secrets.*.external", "secrets.*.name",
+	"configs.*.file", "configs.*.environment", "configs.*.content", "configs.*.external", "configs.*.name",
+})
+
 // planned are attributes that a native service can't have yet.
 var planned = map[string]bool{"develop": true, "stdin_open": true, "tty": true}
 

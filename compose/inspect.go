@@ -30,7 +30,11 @@ func (r *report) inspect(dict map[string]any, supported, profiles []string) {
 		}
 	}
 	for _, key := range sortedKeys(dict) {
-		if !slices.Contains([]string{"services", "name", "include", "version"}, key) && !strings.HasPrefix(key, "x-") {
+		switch {
+		case strings.HasPrefix(key, "x-") || slices.Contains([]string{"services", "name", "include", "version"}, key):
+		case known != nil && (key == "secrets" || key == "configs"):
+			nativeFiles.walk([]string{key}, dict[key], func(path []string) { r.notContainer(path) })
+		default:
 			known.walk([]string{key}, dict[key], func(path []string) { r.notContainer(path) })
 		}
 	}

@@ -97,7 +97,7 @@ func TestNotifyTellsOnceOfWhatCanNotBeKilled(t *testing.T) {
 		web.stubborn, web.immortal = true, true
 		go s.Do(s.ctx, service.Command{Verb: service.VerbRestart})
 		time.Sleep(time.Hour)
-		s.Runner.post(func() { web.end(service.Exit{Code: -1, Signal: "SIGKILL"}) })
+		s.post(func() { web.end(service.Exit{Code: -1, Signal: "SIGKILL"}) })
 		if diff := cmp.Diff([]string{"failed: running -> failed", "recovered: failed -> running"}, e.take()); diff != "" {
 			t.Error(diff)
 		}
