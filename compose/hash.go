@@ -37,7 +37,7 @@ func asked(l service.Limits) *service.Limits {
 // for what says when and how often it runs, and how its image is got.
 func imageHash(s types.ServiceConfig) string {
 	s.DependsOn, s.Profiles, s.Scale, s.Restart, s.Extends, s.Develop = nil, nil, nil, "", nil, nil
-	s.Attach, s.PullPolicy, s.PullRefreshAfter = nil, "", ""
+	s.Attach, s.PullPolicy, s.PullRefreshAfter, s.Build = nil, "", "", nil
 	if s.Deploy != nil {
 		d := *s.Deploy
 		d.RestartPolicy, d.Replicas, d.Extensions = nil, nil, nil

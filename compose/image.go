@@ -9,8 +9,12 @@ import (
 )
 
 // image says how a container is made. The numbers of a check that the engine runs
-// are the merged ones; a check that healbot runs is no business of the engine's.
+// are the merged ones; a check that healbot runs is no business of the engine's. An
+// image that is built here and has no name gets Compose's.
 func (c *converter) image(path []string, s types.ServiceConfig, check *service.Check, h health) *service.Image {
+	if s.Image == "" {
+		s.Image = c.model.Name + "-" + s.Name
+	}
 	if s.HealthCheck != nil && check != nil {
 		s.HealthCheck = engineCheck(s.HealthCheck, check, h)
 	}

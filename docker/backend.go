@@ -44,8 +44,9 @@ type Backend struct {
 	client    *client.Client // nil: not connected
 	refused   error          // why the latest connection failed
 	refusedAt time.Time
-	watches   map[string]*watch // by project
-	pulled    map[string]bool   // images pulled because their policy says always
+	watches   map[string]*watch        // by project
+	pulled    map[string]bool          // images pulled or built because their policy says so each time
+	builds    map[string]chan struct{} // a token in it: the image is being made
 	byHand    chan *Instance
 }
 
@@ -65,6 +66,7 @@ func New(o Options) *Backend {
 		done:    make(chan struct{}),
 		watches: make(map[string]*watch),
 		pulled:  make(map[string]bool),
+		builds:  make(map[string]chan struct{}),
 		byHand:  make(chan *Instance, 64),
 	}
 }

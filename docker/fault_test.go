@@ -72,7 +72,7 @@ func TestSupportedIsTrue(t *testing.T) {
 		"services.*.image": true, "services.*.ports.[].target": true, "services.*.environment.*": true,
 		"services.*.deploy.resources.limits.memory": true, "services.*.depends_on.*.condition": true,
 		"services.*.volumes.[].tmpfs.size": true, "networks.*.ipam.config.[].subnet": true,
-		"services.*.build": false, "services.*.secrets": false, "services.*.volumes.[].volume.subpath": false,
+		"services.*.build.context": true, "services.*.build.ssh": false, "services.*.secrets": false, "services.*.volumes.[].volume.subpath": false,
 		"services.*.links": false, "services.*.deploy.placement": false, "jobs.*.image": false,
 	} {
 		if have[path] != want {

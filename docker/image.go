@@ -30,6 +30,9 @@ const noteEvery = 250 * time.Millisecond
 // always pulls once in the life of the backend, not before every restart.
 func (b *Backend) prepareImage(ctx context.Context, svc service.Service, note func(string)) error {
 	config := svc.Image.Config
+	if config.Build != nil {
+		return b.prepareBuilt(ctx, svc, note)
+	}
 	always := false
 	switch config.PullPolicy {
 	case types.PullPolicyAlways:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -109,12 +110,12 @@ func (b *Backend) obtain(ctx context.Context, svc service.Service, replica int) 
 
 // usable reports whether the container c can be started for svc: made from the same
 // configuration, on networks that still are the same ones, and from the image that a
-// pull brought.
+// pull or a build brought.
 func (b *Backend) usable(ctx context.Context, svc service.Service, c container.Summary) (bool, error) {
 	if c.Labels[labelHash] != svc.Hash || c.State == container.StateDead || c.State == container.StateRemoving {
 		return false, nil
 	}
-	if svc.Image.Config.PullPolicy == "always" && c.State != container.StateRunning {
+	if (svc.Image.Config.PullPolicy == types.PullPolicyAlways || svc.Image.Config.Build != nil) && c.State != container.StateRunning {
 		if id, err := b.imageID(ctx, svc.Image.Config.Image); err != nil || id != c.ImageID {
 			return false, err
 		}

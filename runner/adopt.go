@@ -28,7 +28,7 @@ const (
 func (r *Runner) restore(past journal) {
 	for _, u := range r.units {
 		if s, there := past.Units[u.key.String()]; there {
-			u.state, u.seq, u.down = s.State, s.Seq, s.Down
+			u.state, u.seq, u.down, u.live = s.State, s.Seq, s.Down, s.Live
 			r.changed(u, u.state)
 		}
 	}
@@ -118,6 +118,9 @@ func (r *Runner) adopted(kind service.Kind, found []Instance) {
 		if u.svc.Kind != kind {
 			continue
 		}
+		if !known[u] {
+			u.live = nil
+		}
 		if !known[u] && hasInstance(u.state) {
 			exit := service.Unknown(time.Now())
 			exit.Reason = unattended
@@ -170,7 +173,7 @@ func (r *Runner) takeOver(u *unit, inst Instance) {
 	if about.Ended && (!busy || run != u.state.Run) {
 		return
 	}
-	u.inst = inst
+	u.take(inst)
 	r.apply(u, policy.Found{Run: run, Born: about.Started})
 	if about.Ended {
 		if exit, err := inst.Wait(r.life); err == nil {

@@ -18,6 +18,7 @@ type entry struct {
 	policy policy.Policy
 	hash   string // of the latest instance's configuration
 	down   service.State
+	live   *service.Instance
 }
 
 // says is the status as it reads at now: its reason counts down.
@@ -45,9 +46,8 @@ func (u *unit) entry(refusals int) entry {
 	if s.Phase == policy.Backoff || s.Phase == policy.Resting && !s.Due.IsZero() {
 		status.NextRestartAt = &s.Due
 	}
-	if u.inst != nil {
-		about := u.inst.About()
-		status.PID, status.ID, status.StartedAt = about.PID, about.ID, &about.Started
+	if u.live != nil {
+		status.PID, status.ID, status.StartedAt = u.live.PID, u.live.ID, &u.live.Started
 	}
 	if u.exit != nil {
 		status.ExitCode = &u.exit.Code
@@ -59,7 +59,7 @@ func (u *unit) entry(refusals int) entry {
 		status.Image = u.svc.Image.Config.Image
 		status.Command = strings.Join(u.svc.Image.Config.Command, " ")
 	}
-	return entry{status, s, u.policy, u.svc.Hash, u.down}
+	return entry{status, s, u.policy, u.svc.Hash, u.down, u.live}
 }
 
 // A board shows the latest state of each unit to whoever asks, and each change to

@@ -28,11 +28,12 @@ type journal struct {
 }
 
 type saved struct {
-	Kind  service.Kind  `json:"kind"`
-	State policy.State  `json:"state"`
-	Seq   int           `json:"seq"`
-	Hash  string        `json:"hash"`
-	Down  service.State `json:"down,omitempty"`
+	Kind  service.Kind      `json:"kind"`
+	State policy.State      `json:"state"`
+	Seq   int               `json:"seq"`
+	Hash  string            `json:"hash"`
+	Down  service.State     `json:"down,omitempty"`
+	Live  *service.Instance `json:"live,omitempty"`
 }
 
 // journalSchema is raised when an older healbot could misread the journal.
@@ -46,7 +47,7 @@ func (f *files) writeJournal(entries []entry, clean bool) error {
 	for _, e := range entries {
 		// Times are written as the wall clock has them now, whatever it was set to since.
 		state := moved(e.state, func(t time.Time) time.Time { return now.Wall.Round(0).Add(t.Sub(now.Wall)) })
-		j.Units[e.status.Name] = saved{e.status.Kind, state, e.status.Seq, e.hash, e.down}
+		j.Units[e.status.Name] = saved{e.status.Kind, state, e.status.Seq, e.hash, e.down, e.live}
 	}
 	data, err := json.Marshal(j)
 	if err != nil {

@@ -19,7 +19,8 @@ type unit struct {
 	svc     service.Service
 	policy  policy.Policy
 	state   policy.State
-	inst    Instance           // nil when none is live, as far as is known
+	inst    Instance           // nil when none is at hand
+	live    *service.Instance  // what is shown as live; from the last supervisor until the backend was asked
 	abandon context.CancelFunc // gives up the start under way
 	deafen  context.CancelFunc // ends the wait for a line of the instance's output
 	exit    *service.Exit      // how the latest instance ended
@@ -29,6 +30,12 @@ type unit struct {
 	orphan  bool               // the file no longer names it
 	dropped bool               // it goes from the project once it rests
 	grace   *time.Duration     // for the stop under way, instead of the policy's
+}
+
+// take makes inst the unit's instance.
+func (u *unit) take(inst Instance) {
+	about := inst.About()
+	u.inst, u.live = inst, &about
 }
 
 func compareKeys(a, b service.Key) int {
@@ -154,7 +161,7 @@ func (r *Runner) answered(u *unit, run int, inst Instance, err error) {
 		r.apply(u, policy.StartFailed{Run: run, Why: err.Error(), Outside: errors.Is(err, service.ErrOutside)})
 		return
 	}
-	u.inst = inst
+	u.take(inst)
 	r.apply(u, policy.Started{Run: run})
 	r.watch(u, inst, run)
 	r.restarted(u)
@@ -192,7 +199,7 @@ func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
 		return
 	}
 	u.deafen()
-	u.inst, u.exit = nil, &exit
+	u.inst, u.live, u.exit = nil, nil, &exit
 	r.apply(u, policy.Exited{Run: run, OK: exit.OK(), ByUser: exit.ByUser, Outside: exit.Engine, Why: exit.String()})
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -59,8 +60,10 @@ var version = ""
 
 func (c *cli) versionCommand() *cobra.Command {
 	var short bool
+	var format string
 	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs}
 	cmd.Flags().BoolVar(&short, "short", false, "only the number")
+	cmd.Flags().StringVarP(&format, "format", "f", "pretty", "pretty or json")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		v := version
 		if info, ok := debug.ReadBuildInfo(); ok && v == "" {
@@ -69,11 +72,16 @@ func (c *cli) versionCommand() *cobra.Command {
 		if v == "" {
 			v = "(devel)"
 		}
-		if short {
+		switch {
+		case short:
 			fmt.Fprintln(c.out, v)
-			return nil
+		case format == "json":
+			return json.NewEncoder(c.out).Encode(map[string]string{"version": v})
+		case format == "pretty":
+			fmt.Fprintf(c.out, "healbot %s, %s %s/%s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		default:
+			return usageError("--format takes pretty or json, not %q", format)
 		}
-		fmt.Fprintf(c.out, "healbot %s, %s %s/%s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return nil
 	}
 	return cmd

@@ -82,8 +82,7 @@ func (c *cli) logs(ctx context.Context, names []string, o service.LogOptions, no
 func (c *cli) containers(dir string, all []service.Status) *docker.Backend {
 	for _, st := range all {
 		if st.Kind == service.Container {
-			last, _ := recall(dir)
-			return docker.New(docker.Options{Project: last.Project})
+			return c.engine(dir)
 		}
 	}
 	return nil

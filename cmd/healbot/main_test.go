@@ -36,9 +36,31 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "cannot build healbot: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	os.Setenv("GORACE", raceOptions(dir))
 	code := m.Run()
+	if races := racesIn(dir); races != "" {
+		fmt.Fprintln(os.Stderr, races)
+		code = 1
+	}
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// raceOptions makes the program write what the race detector finds into a file of dir,
+// and end at once rather than a second later.
+func raceOptions(dir string) string {
+	return "atexit_sleep_ms=0 log_path=" + filepath.Join(dir, "race")
+}
+
+// racesIn gives what the race detector found in all runs of the program.
+func racesIn(dir string) string {
+	files, _ := filepath.Glob(filepath.Join(dir, "race.*"))
+	var found strings.Builder
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		found.Write(text)
+	}
+	return found.String()
 }
 
 // TestScenes plays the scripts of testdata/scenes: what a user types and sees.
@@ -48,6 +70,7 @@ func TestScenes(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("GORACE", raceOptions(filepath.Dir(program)))
 			e.Setenv("FIXTURE", healtest.Fixture(t))
 			e.Setenv("PORT", strconv.Itoa(freePort(t)))
 			e.Defer(func() { endProject(t, e.WorkDir) })

@@ -49,7 +49,9 @@ processes and containers alike, watches their health, and restarts what fails.`,
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(groups()...)
+	root.SetHelpCommandGroupID(groupMake)
+	root.SetCompletionCommandGroupID(groupMake)
 	f := root.Flags()
 	f.StringArrayVarP(&c.files, "file", "f", nil, "Compose file; may be given several times")
 	f.StringVarP(&c.project, "project-name", "p", "", "project name")
@@ -58,12 +60,21 @@ processes and containers alike, watches their health, and restarts what fails.`,
 	f.StringVar(&c.projectDir, "project-directory", "", "project directory instead of the file's")
 	f.StringVar(&c.ansi, "ansi", "auto", "colours: never, always or auto")
 	f.BoolVar(&c.debug, "debug", os.Getenv("DEBUG") == "1", "say more (also DEBUG=1)")
-	root.AddCommand(
-		c.upCommand(), c.downCommand(), c.psCommand(), c.logsCommand(),
-		c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
-		c.whyCommand(), c.simulateCommand(), c.configCommand(), c.versionCommand(), c.superviseCommand(),
-	)
+	c.addCommands(root)
 	return root
+}
+
+// addCommands adds all commands, in the groups that help shows them in.
+func (c *cli) addCommands(root *cobra.Command) {
+	root.AddCommand(grouped(groupLife,
+		c.upCommand(), c.downCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
+	)...)
+	root.AddCommand(grouped(groupLook,
+		c.psCommand(), c.logsCommand(), c.eventsCommand(), c.whyCommand(), c.waitCommand(), c.portCommand(),
+	)...)
+	root.AddCommand(grouped(groupWork, c.execCommand(), c.runCommand())...)
+	root.AddCommand(grouped(groupMake, c.configCommand(), c.simulateCommand(), c.versionCommand())...)
+	root.AddCommand(c.superviseCommand())
 }
 
 // source is what the flags say about where the project is read from.

@@ -27,6 +27,15 @@ import (
 // keeperCommand is the hidden command that runs a project's keeper.
 const keeperCommand = "keeper"
 
+// keeperArgv is the command line of a keeper.
+func keeperArgv() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find healbot's own program: %w", err)
+	}
+	return []string{self, keeperCommand}, nil
+}
+
 func options(s service.Source) compose.Options {
 	return compose.Options{
 		Dir: s.Dir, ProjectDir: s.ProjectDir, Files: s.Files, Name: s.Name,
@@ -181,11 +190,11 @@ func notifier(dir string) func(context.Context, service.Notice, service.Message)
 
 // backends makes both; neither does anything before it is asked to.
 func (h *held) backends(p runner.Project, log *slog.Logger) (map[service.Kind]runner.Backend, error) {
-	self, err := os.Executable()
+	keeper, err := keeperArgv()
 	if err != nil {
-		return nil, fmt.Errorf("cannot find healbot's own program: %w", err)
+		return nil, err
 	}
-	h.native = native.New(p.Dir, []string{self, keeperCommand})
+	h.native = native.New(p.Dir, keeper)
 	h.docker = docker.New(docker.Options{Project: p.Name, Logger: log})
 	return map[service.Kind]runner.Backend{
 		service.Native:    runner.Of(h.native),

@@ -166,11 +166,15 @@ type past struct {
 	RestartsTotal int           `json:"restarts_total"`
 }
 
+func pastOf(ch service.Change) past {
+	s := ch.Status
+	return past{ch.At, s.Name, ch.From, s.State, s.Reason, ch.Note, s.PID, s.ExitCode, s.Restarts, s.RestartsTotal}
+}
+
 func (c *cli) printHistory(now []service.Status, history []service.Change) error {
 	list := make([]past, 0, len(history))
 	for _, ch := range history {
-		s := ch.Status
-		list = append(list, past{ch.At, s.Name, ch.From, s.State, s.Reason, ch.Note, s.PID, s.ExitCode, s.Restarts, s.RestartsTotal})
+		list = append(list, pastOf(ch))
 	}
 	out := json.NewEncoder(c.out)
 	out.SetEscapeHTML(false)

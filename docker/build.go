@@ -1,0 +1,251 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/build"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+	"github.com/docker/docker/pkg/jsonmessage"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+// BuildOptions says how an image is built, beyond what the file says.
+type BuildOptions struct {
+	NoCache bool              // use nothing that an earlier build left
+	Pull    bool              // fetch newer base images
+	Args    map[string]string // build arguments, over those of the file
+}
+
+// Build makes the image of svc from its build section, with BuildKit where the engine
+// prefers it. say hears each line of the build's output. A build that is under way for
+// the same image is waited for first.
+//
+// It fails with service.ErrOutside when the engine, or the registry of a base image,
+// can't be reached.
+func (b *Backend) Build(ctx context.Context, svc service.Service, o BuildOptions, say func(line string)) error {
+	if err := isContainer(svc); err != nil {
+		return err
+	}
+	if svc.Image.Config.Build == nil {
+		return fmt.Errorf("service %s has no build section", svc.Name)
+	}
+	done, err := b.alone(ctx, svc.Image.Config.Image)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return b.build(ctx, svc, o, say)
+}
+
+func (b *Backend) build(ctx context.Context, svc service.Service, o BuildOptions, say func(string)) error {
+	from, err := contextOf(svc)
+	if err != nil {
+		return err
+	}
+	cli, err := b.dial(ctx)
+	if err != nil {
+		return err
+	}
+	options, err := b.buildOptions(ctx, svc, o, from)
+	if err != nil {
+		return err
+	}
+	archive, packed := from.send(ctx)
+	answer, err := cli.ImageBuild(ctx, archive, options)
+	if err == nil {
+		defer answer.Body.Close()
+		err = readBuild(answer.Body, say)
+	}
+	unread := packed()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case unread != nil:
+		return fmt.Errorf("cannot build image %s of %s: cannot read its context: %w", svc.Image.Config.Image, svc.Name, unread)
+	case connectionLost(err):
+		b.drop(cli)
+		return unreachable(cli.DaemonHost(), err)
+	}
+	return buildFault(svc, err)
+}
+
+// buildOptions translates the build section.
+func (b *Backend) buildOptions(ctx context.Context, svc service.Service, o BuildOptions, from buildContext) (build.ImageBuildOptions, error) {
+	c := svc.Image.Config.Build
+	args := maps.Clone(c.Args)
+	if args == nil {
+		args = types.MappingWithEquals{}
+	}
+	for k, v := range o.Args {
+		args[k] = &v
+	}
+	labels := map[string]string{composeProject: svc.Project, composeService: svc.Name, labelProject: svc.Project}
+	maps.Copy(labels, c.Labels)
+	options := build.ImageBuildOptions{
+		Tags:          append([]string{svc.Image.Config.Image}, c.Tags...),
+		RemoteContext: from.remote,
+		Dockerfile:    from.dockerfile,
+		BuildArgs:     args,
+		Labels:        labels,
+		NoCache:       c.NoCache || o.NoCache,
+		PullParent:    c.Pull || o.Pull,
+		Remove:        true,
+		ForceRemove:   true,
+		CacheFrom:     c.CacheFrom,
+		Target:        c.Target,
+		NetworkMode:   c.Network,
+		ExtraHosts:    slices.Sorted(slices.Values(c.ExtraHosts.AsList(":"))),
+		ShmSize:       int64(c.ShmSize),
+		Ulimits:       ulimits(c.Ulimits),
+		Isolation:     container.Isolation(c.Isolation),
+		AuthConfigs:   registryAuths(ctx),
+	}
+	var err error
+	if options.Platform, err = b.buildPlatform(ctx, svc); err != nil {
+		return options, err
+	}
+	ping, err := ask(ctx, b, pingTime, func(ctx context.Context, cli *client.Client) (build.BuilderVersion, error) {
+		p, err := cli.Ping(ctx)
+		return p.BuilderVersion, err
+	})
+	if ping == build.BuilderBuildKit {
+		options.Version = ping
+	}
+	return options, err
+}
+
+// buildPlatform chooses the platform that is built for, since an engine builds for one:
+// the service's own, else the engine's if it is wanted; "" for the engine's.
+func (b *Backend) buildPlatform(ctx context.Context, svc service.Service) (string, error) {
+	wanted := svc.Image.Config.Build.Platforms
+	if p := svc.Image.Config.Platform; p != "" || len(wanted) == 0 {
+		return p, nil
+	}
+	if len(wanted) == 1 {
+		return wanted[0], nil
+	}
+	engine, err := ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) (string, error) {
+		v, err := cli.ServerVersion(ctx)
+		return v.Os + "/" + v.Arch, err
+	})
+	if err != nil || slices.Contains(wanted, engine) {
+		return "", err
+	}
+	return "", fmt.Errorf("service %s: build.platforms does not name %s, which is the engine's; choose one of them with platform:", svc.Name, engine)
+}
+
+// readBuild reads the engine's report of a build to its end. The error has the last
+// thing that was said before it.
+func readBuild(r io.Reader, say func(string)) error {
+	var last string
+	heard := func(text string) {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimRight(line, "\r\n"); line != "" {
+				last = line
+				say(line)
+			}
+		}
+	}
+	for decoder := json.NewDecoder(r); ; {
+		var m jsonmessage.JSONMessage
+		if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		switch {
+		case m.Error != nil && strings.TrimSpace(last) != "" && !strings.Contains(m.Error.Message, last):
+			return fmt.Errorf("%s; it said last: %s", m.Error.Message, strings.TrimSpace(last))
+		case m.Error != nil:
+			return m.Error
+		case m.ID == "moby.buildkit.trace" && m.Aux != nil:
+			readTrace(*m.Aux, heard)
+		case m.Stream != "":
+			heard(m.Stream)
+		}
+	}
+}
+
+var baseUnreachable = regexp.MustCompile(`(?i)lookup \S+|no such host|connection refused|i/o timeout|network is unreachable|tls handshake timeout|client\.timeout|toomanyrequests`)
+
+// buildFault tells a build that can't work from one whose base image can't be had now.
+func buildFault(svc service.Service, err error) error {
+	text := plain(err)
+	full := fmt.Errorf("cannot build image %s of %s: %s", svc.Image.Config.Image, svc.Name, text)
+	ran := strings.Contains(text, "non-zero code") || strings.Contains(text, "did not complete successfully")
+	if diskFull(err) || (!ran && baseUnreachable.MatchString(text)) {
+		return service.Outside(full)
+	}
+	return full
+}
+
+// prepareBuilt makes the image of a service that has a build section: it is built when
+// it is missing, or once in the life of the backend with pull_policy build. Where the
+// file names an image and a policy to pull it, that is tried first.
+func (b *Backend) prepareBuilt(ctx context.Context, svc service.Service, note func(string)) error {
+	config := svc.Image.Config
+	done, err := b.alone(ctx, config.Image)
+	if err != nil {
+		return err
+	}
+	defer done()
+	b.mu.Lock()
+	had := b.pulled[config.Image]
+	b.mu.Unlock()
+	eager := config.PullPolicy == types.PullPolicyBuild || config.PullPolicy == types.PullPolicyAlways
+	if _, err := b.imageID(ctx, config.Image); !errdefs.IsNotFound(err) && (err != nil || had || !eager) {
+		return err
+	}
+	named := config.Image != svc.Project+"-"+svc.Name
+	pulls := slices.Contains([]string{types.PullPolicyAlways, types.PullPolicyMissing, types.PullPolicyIfNotPresent}, config.PullPolicy)
+	if !named || !pulls || b.pull(ctx, config.Image, config.Platform, note) != nil {
+		note("building " + config.Image)
+		err := b.build(ctx, svc, BuildOptions{}, func(line string) {
+			b.log.Debug("build", "service", svc.Name, "line", line)
+			if step.MatchString(line) {
+				note("building " + config.Image + ": " + line)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pulled[config.Image] = true
+	return nil
+}
+
+// step matches what either builder says when it begins a step.
+var step = regexp.MustCompile(`^(Step \d+/\d+ : |\[(\S+ )?\d+/\d+\] )`)
+
+// alone waits until nobody else makes an image, and keeps others out until done.
+func (b *Backend) alone(ctx context.Context, image string) (done func(), err error) {
+	b.mu.Lock()
+	turn := b.builds[image]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		b.builds[image] = turn
+	}
+	b.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
