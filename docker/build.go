@@ -149,15 +149,18 @@ func (b *Backend) buildPlatform(ctx context.Context, svc service.Service) (strin
 }
 
 // readBuild reads the engine's report of a build to its end. The error has the last
-// thing that was said before it.
+// thing that a command of the Dockerfile said before it.
 func readBuild(r io.Reader, say func(string)) error {
 	var last string
 	heard := func(text string) {
 		for line := range strings.Lines(text) {
-			if line = strings.TrimRight(line, "\r\n"); line != "" {
-				last = line
-				say(line)
+			if line = strings.TrimRight(line, "\r\n"); line == "" {
+				continue
 			}
+			if said := strings.TrimSpace(colours.ReplaceAllString(line, "")); said != "" && !builders.MatchString(said) {
+				last = said
+			}
+			say(line)
 		}
 	}
 	for decoder := json.NewDecoder(r); ; {
@@ -168,8 +171,8 @@ func readBuild(r io.Reader, say func(string)) error {
 			return err
 		}
 		switch {
-		case m.Error != nil && strings.TrimSpace(last) != "" && !strings.Contains(m.Error.Message, last):
-			return fmt.Errorf("%s; it said last: %s", m.Error.Message, strings.TrimSpace(last))
+		case m.Error != nil && last != "" && !strings.Contains(m.Error.Message, last):
+			return fmt.Errorf("%s; it said last: %s", m.Error.Message, last)
 		case m.Error != nil:
 			return m.Error
 		case m.ID == "moby.buildkit.trace" && m.Aux != nil:
@@ -179,6 +182,12 @@ func readBuild(r io.Reader, say func(string)) error {
 		}
 	}
 }
+
+// builders matches the lines of the builders themselves.
+var builders = regexp.MustCompile(`^(Step \d|\[.*\] |---> |Removing intermediate )`)
+
+// colours matches what makes a command's errors red on a terminal.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 var baseUnreachable = regexp.MustCompile(`(?i)lookup \S+|no such host|connection refused|i/o timeout|network is unreachable|tls handshake timeout|client\.timeout|toomanyrequests`)
 

@@ -175,3 +175,16 @@ func TestOutOfMemory(t *testing.T) {
 		t.Errorf("killed for its memory, it ended as %+v", e)
 	}
 }
+
+// The engine here knows no start_interval: without the early look its first verdict
+// would come after an hour.
+func TestStartIntervalOnAnOldEngine(t *testing.T) {
+	w := newWorld(t)
+	svc := withHealth(w.service("slow", "sleep"), []string{"CMD", "/fixture", "exit", "0"})
+	hour, soon, period := types.Duration(time.Hour), types.Duration(50*time.Millisecond), types.Duration(time.Minute)
+	h := svc.Image.Config.HealthCheck
+	h.Interval, h.StartInterval, h.StartPeriod = &hour, &soon, &period
+	if got := w.verdict(w.start(svc, 1)); !got.Healthy {
+		t.Errorf("the verdict is %+v", got)
+	}
+}

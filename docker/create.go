@@ -152,7 +152,7 @@ func healthcheck(svc service.Service, api string) *container.HealthConfig {
 	if h.StartPeriod != nil {
 		c.StartPeriod = time.Duration(*h.StartPeriod)
 	}
-	if h.StartInterval != nil && versions.GreaterThanOrEqualTo(api, "1.44") {
+	if h.StartInterval != nil && versions.GreaterThanOrEqualTo(api, startIntervalAPI) {
 		c.StartInterval = time.Duration(*h.StartInterval)
 	}
 	if h.Retries != nil {

@@ -29,5 +29,5 @@
 //
 // An engine of API 1.41 (Docker 20.10) or later is supported; the version is negotiated
 // anew with each connection. What an engine is too old for is an error, except
-// healthcheck.start_interval, which is left out before API 1.44.
+// healthcheck.start_interval: before API 1.44 healbot runs the check itself that often.
 package docker

@@ -33,7 +33,8 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.dial(ctx); err != nil {
+	cli, err := b.dial(ctx)
+	if err != nil {
 		return nil, err
 	}
 	w.awaitStream(ctx)
@@ -50,6 +51,7 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 		i, err = w.start(ctx, id, run)
 	}
 	if err == nil {
+		b.lookEarly(i, svc, cli.ClientVersion())
 		return i, nil
 	}
 	if fresh && !isOutside(err) {
