@@ -40,6 +40,7 @@ func (r *Runner) await(ctx context.Context, w *waiter, report service.Report) (s
 	case <-ctx.Done():
 		return report, ctx.Err()
 	}
+	r.files.flush(r.life)
 	report.Statuses = r.Statuses()
 	return report, errors.Join(w.failed, r.ending())
 }

@@ -31,8 +31,9 @@ type files struct {
 	dir      string
 	log      *slog.Logger
 	clock    func() clock
-	pids     map[string]int  // pid files there are
-	stopping map[string]bool // replicas that were being ended when the history was written last
+	pids     map[string]int     // pid files there are
+	stopping map[string]bool    // replicas that were being ended when the history was written last
+	hurry    chan chan struct{} // asks follow to write now, and to close what it is sent
 }
 
 // writePause is how long the files are at most behind the board.
@@ -44,7 +45,7 @@ func openFiles(dir string, log *slog.Logger, now func() clock) (*files, error) {
 			return nil, fmt.Errorf("cannot keep the project's state: %w", err)
 		}
 	}
-	f := &files{dir: dir, log: log, clock: now, pids: map[string]int{}, stopping: map[string]bool{}}
+	f := &files{dir: dir, log: log, clock: now, pids: map[string]int{}, stopping: map[string]bool{}, hurry: make(chan chan struct{})}
 	stale, _ := filepath.Glob(filepath.Join(dir, ".pids", "*.pid"))
 	for _, path := range stale {
 		f.pids[filepath.Base(path)] = 0
@@ -55,20 +56,36 @@ func openFiles(dir string, log *slog.Logger, now func() clock) (*files, error) {
 // follow writes until ctx ends. Errors do not stop it: a full disk must not stop
 // the healing, and the next change tries again.
 func (f *files) follow(ctx context.Context, b *board) {
+	write := func() {
+		if err := f.write(b, false); err != nil {
+			f.log.Warn("cannot write the project's state", "error", err)
+		}
+	}
+	wake := b.wake // nil during a pause
+	var pause <-chan time.Time
 	for {
 		select {
-		case <-b.wake:
-			if err := f.write(b, false); err != nil {
-				f.log.Warn("cannot write the project's state", "error", err)
-			}
+		case <-wake:
+			write()
+			wake, pause = nil, time.After(writePause)
+		case <-pause:
+			wake, pause = b.wake, nil
+		case done := <-f.hurry:
+			write()
+			close(done)
 		case <-ctx.Done():
 			return
 		}
-		select {
-		case <-time.After(writePause):
-		case <-ctx.Done():
-			return
-		}
+	}
+}
+
+// flush returns when the files show what the board shows now, or ctx ends.
+func (f *files) flush(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case f.hurry <- done:
+		<-done
+	case <-ctx.Done():
 	}
 }
 
