@@ -12,6 +12,12 @@ var natives = newAllowlist([]string{
 	"services.*.deploy.resources.limits.memory",
 	"services.*.deploy.resources.limits.pids",
 	"services.*.deploy.restart_policy",
+	"services.*.develop.watch.action",
+	"services.*.develop.watch.ignore",
+	"services.*.develop.watch.include",
+	"services.*.develop.watch.initial_sync",
+	"services.*.develop.watch.path",
+	"services.*.develop.watch.target",
 	"services.*.entrypoint",
 	"services.*.env_file",
 	"services.*.environment",
@@ -48,7 +54,7 @@ var nativeFiles = newAllowlist([]string{
 })
 
 // planned are attributes that a native service can't have yet.
-var planned = map[string]bool{"develop": true, "stdin_open": true, "tty": true}
+var planned = map[string]bool{"stdin_open": true, "tty": true}
 
 const (
 	hostNetwork = "a native service uses the host's network; remove it"
@@ -104,5 +110,9 @@ func (r *report) notContainer(path []string) {
 			where = "in a compose file"
 		}
 	}
-	r.at(path, "remove it: it would have no effect", "%s is not supported yet %s", last(path), where)
+	hint := "remove it: it would have no effect"
+	if len(path) > 3 && path[2] == "build" {
+		where, hint = "in a build", "build the image with docker buildx, name it under image: and take build: out"
+	}
+	r.at(path, hint, "%s is not supported yet %s", last(path), where)
 }

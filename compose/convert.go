@@ -46,6 +46,7 @@ func (c *converter) project() *Project {
 	c.clashes(p.Services)
 	c.cycles(p.Services)
 	c.awaitings(p)
+	c.inject(p.Services)
 	return p
 }
 
@@ -74,7 +75,7 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 		svc.Hash = c.processHash(svc.Process, s)
 	} else {
 		svc.Image = c.image(path, s, check, h)
-		svc.Hash = imageHash(svc.Image.Config)
+		svc.Hash = imageHash(svc.Image)
 		if own.inherit != nil {
 			c.at(append(path, "x-healbot", "inherit_env"), "list the variables under environment", "inherit_env is for native services; a container inherits nothing")
 		}

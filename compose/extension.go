@@ -47,7 +47,7 @@ func (f field) extension(known []string) extension {
 		e.umask = f.get("umask").umask()
 	}
 	e.notices, e.notifies = f.get("notify").notices()
-	if onMax := f.get("on_max"); onMax.only("retry_after") {
+	if onMax := f.get("on_max"); onMax.only(sortedKeys(onMaxFields)...) {
 		e.retryAfter = onMax.get("retry_after").duration()
 		if e.retryAfter != nil && *e.retryAfter == 0 {
 			onMax.get("retry_after").fail("leave on_max out to stay at max_restarts", "must be longer than 0")

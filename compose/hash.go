@@ -34,8 +34,10 @@ func asked(l service.Limits) *service.Limits {
 }
 
 // imageHash covers what a container is created with: its whole configuration but
-// for what says when and how often it runs, and how its image is got.
-func imageHash(s types.ServiceConfig) string {
+// for what says when and how often it runs, and how its image is got; and what is in
+// the secrets and configs that are not files.
+func imageHash(img *service.Image) string {
+	s := img.Config
 	s.DependsOn, s.Profiles, s.Scale, s.Restart, s.Extends, s.Develop = nil, nil, nil, "", nil, nil
 	s.Attach, s.PullPolicy, s.PullRefreshAfter, s.Build = nil, "", "", nil
 	if s.Deploy != nil {
@@ -46,7 +48,20 @@ func imageHash(s types.ServiceConfig) string {
 			s.Deploy = nil
 		}
 	}
-	return digest(s)
+	files := map[string]types.FileObjectConfig{}
+	for name, f := range img.Secrets {
+		files["secret "+name] = types.FileObjectConfig{File: f.File, Content: f.Content}
+	}
+	for name, f := range img.Configs {
+		files["config "+name] = types.FileObjectConfig{File: f.File, Content: f.Content}
+	}
+	if len(files) == 0 {
+		return digest(s)
+	}
+	return digest(struct {
+		Config types.ServiceConfig
+		Files  map[string]types.FileObjectConfig
+	}{s, files})
 }
 
 // digest is the SHA-256 of the JSON form, in which map keys are sorted.

@@ -52,7 +52,7 @@ func (c *converter) healthOf(path []string, hc *types.HealthCheckConfig, own ext
 
 // health reads x-healbot.health.
 func (f field) health() health {
-	if !f.only("interval", "timeout", "retries", "start_period", "start_interval") {
+	if !f.only(sortedKeys(healthFields)...) {
 		return health{}
 	}
 	h := health{

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -18,7 +19,13 @@ func (c *converter) image(path []string, s types.ServiceConfig, check *service.C
 	if s.HealthCheck != nil && check != nil {
 		s.HealthCheck = engineCheck(s.HealthCheck, check, h)
 	}
-	img := &service.Image{Config: s, Networks: types.Networks{}, Volumes: types.Volumes{}}
+	img := &service.Image{Config: s, Networks: types.Networks{}, Volumes: types.Volumes{}, Secrets: types.Secrets{}, Configs: types.Configs{}}
+	for i, ref := range s.Secrets {
+		img.Secrets[ref.Source] = types.SecretConfig(c.object(path, "secrets", i, ref.Source, types.FileObjectConfig(c.model.Secrets[ref.Source])))
+	}
+	for i, ref := range s.Configs {
+		img.Configs[ref.Source] = types.ConfigObjConfig(c.object(path, "configs", i, ref.Source, types.FileObjectConfig(c.model.Configs[ref.Source])))
+	}
 	for name := range s.Networks {
 		if n, ok := c.model.Networks[name]; ok {
 			img.Networks[name] = n
@@ -43,6 +50,29 @@ func (c *converter) image(path []string, s types.ServiceConfig, check *service.C
 		}
 	}
 	return img
+}
+
+// object gives what a secret or config of a container is, its content included.
+func (c *converter) object(path []string, kind string, i int, name string, def types.FileObjectConfig) types.FileObjectConfig {
+	defined := []string{kind, name}
+	switch {
+	case def.Name == "":
+		if !c.blames(path[1]) {
+			c.at(append(path[:len(path):len(path)], kind, strconv.Itoa(i)), "declare it under "+kind+": at the end of the file", "%s is not among the project's %s", name, kind)
+		}
+	case bool(def.External):
+		c.at(append(defined, "external"), "write file:, environment: or content:", "an external one can't be had without an orchestrator")
+	case def.File != "":
+		def.File = absolute(c.dir, def.File)
+	case def.Environment != "":
+		if def.Content == "" {
+			def.Content = c.environ[def.Environment]
+		}
+		if def.Content == "" {
+			c.at(append(defined, "environment"), "set it, or write it into .env", "the variable %s is not set", def.Environment)
+		}
+	}
+	return def
 }
 
 func engineCheck(hc *types.HealthCheckConfig, check *service.Check, h health) *types.HealthCheckConfig {

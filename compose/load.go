@@ -10,13 +10,14 @@ import (
 // Options is all that Load reads besides files: no global state, not even the
 // working directory or the process's environment.
 type Options struct {
-	Dir        string   // current directory, absolute: where look-up starts and relative paths of options begin
-	ProjectDir string   // --project-directory; "" for the directory of the first file
-	Files      []string // -f; none: COMPOSE_FILE, else look-up from Dir upwards
-	Name       string   // --project-name; "" for COMPOSE_PROJECT_NAME, name: in the file, or the directory's name
-	Profiles   []string // --profile; none: COMPOSE_PROFILES
-	EnvFiles   []string // --env-file; none: COMPOSE_ENV_FILES, else .env
-	Environ    []string // KEY=VALUE: the environment that healbot was called with
+	Dir        string         // current directory, absolute: where look-up starts and relative paths of options begin
+	ProjectDir string         // --project-directory; "" for the directory of the first file
+	Files      []string       // -f; none: COMPOSE_FILE, else look-up from Dir upwards
+	Name       string         // --project-name; "" for COMPOSE_PROJECT_NAME, name: in the file, or the directory's name
+	Profiles   []string       // --profile; none: COMPOSE_PROFILES
+	EnvFiles   []string       // --env-file; none: COMPOSE_ENV_FILES, else .env
+	Scale      map[string]int // replicas by service, instead of the file's
+	Environ    []string       // KEY=VALUE: the environment that healbot was called with
 
 	// Supported names the attributes that containers support, as paths such as
 	// "services.*.image" or "services.*.ports.[].target". A path without longer
@@ -45,6 +46,9 @@ func Load(ctx context.Context, o Options) (*Project, error) {
 	}
 	if model == nil {
 		return nil, rep.err()
+	}
+	if err := model.scale(o.Scale); err != nil {
+		return nil, err
 	}
 	over, err := overridesFrom(f.env)
 	if err != nil {

@@ -197,6 +197,9 @@ func describeLimits(b *strings.Builder, p *service.Process) {
 	for _, h := range p.PostStart {
 		fmt.Fprintf(b, "  post_start %q in %s env %q\n", h.Argv, h.Dir, h.Env)
 	}
+	for _, t := range p.Watch {
+		fmt.Fprintf(b, "  watch %s but %q only %q rebuild %v\n", t.Path, t.Ignore, t.Include, t.Rebuild)
+	}
 	for _, h := range p.PreStop {
 		fmt.Fprintf(b, "  pre_stop %q in %s env %q\n", h.Argv, h.Dir, h.Env)
 	}

@@ -38,7 +38,7 @@ func (f field) notice() *service.Notice {
 		f.rep.at(f.path, "write {on: [max_restarts], url: …}", "an item of notify must be a mapping")
 		return nil
 	}
-	known := []string{"on", "url", "command"}
+	known := sortedKeys(noticeFields)
 	for _, key := range sortedKeys(m) {
 		if !slices.Contains(known, key) {
 			f.rep.at(f.get(key).path, "", "%s is not an attribute of notify%s", key, suggestion(key, known))

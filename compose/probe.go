@@ -99,7 +99,7 @@ func (f field) http() *service.HTTPCheck {
 	h := &service.HTTPCheck{Min: 200, Max: 399}
 	at := f
 	if _, ok := f.value.(map[string]any); ok {
-		if !f.only("url", "status", "headers", "body") {
+		if !f.only(sortedKeys(httpFields)...) {
 			return nil
 		}
 		at = f.get("url")

@@ -35,6 +35,7 @@ func (c *converter) process(path []string, s types.ServiceConfig, own extension)
 	p.Env = c.environment(path, s, p.Python, or(own.inherit, c.common.inherit))
 	p.Limits = c.limits(path, s, own)
 	p.Files = c.files(path, s)
+	p.Watch = c.triggers(path, s.Develop)
 	p.PostStart, p.PreStop = c.hooks(path, "post_start", s.PostStart, p), c.hooks(path, "pre_stop", s.PreStop, p)
 	return p
 }

@@ -20,6 +20,22 @@ type model struct {
 	supported []string
 }
 
+// scale sets how many replicas services have, whatever the file says.
+func (m *model) scale(replicas map[string]int) error {
+	for _, name := range sortedKeys(replicas) {
+		s, there := m.Services[name]
+		if !there {
+			return fmt.Errorf("no such service: %s", name)
+		}
+		if replicas[name] < 0 {
+			return fmt.Errorf("cannot scale %s to %d replicas", name, replicas[name])
+		}
+		s.SetScale(replicas[name])
+		m.Services[name] = s
+	}
+	return nil
+}
+
 // A reading is one run of compose-go over the files.
 type reading struct {
 	rep         *report

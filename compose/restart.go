@@ -131,7 +131,7 @@ func (c *converter) duration(path []string, key string, d *types.Duration) *time
 
 // restart reads x-healbot.restart.
 func (f field) restart() restart {
-	if !f.only("condition", "delay", "max_attempts", "window", "factor", "max_delay", "jitter") {
+	if !f.only(sortedKeys(restartFields)...) {
 		return restart{}
 	}
 	return restart{

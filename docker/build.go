@@ -145,7 +145,7 @@ func (b *Backend) buildPlatform(ctx context.Context, svc service.Service) (strin
 	if err != nil || slices.Contains(wanted, engine) {
 		return "", err
 	}
-	return "", fmt.Errorf("service %s: build.platforms does not name %s, which is the engine's; choose one of them with platform:", svc.Name, engine)
+	return "", fmt.Errorf("service %s: build.platforms does not name %s, which is the engine's; write platform: with the one that is wanted", svc.Name, engine)
 }
 
 // readBuild reads the engine's report of a build to its end. The error has the last
@@ -176,7 +176,7 @@ func readBuild(r io.Reader, say func(string)) error {
 		case m.Error != nil:
 			return m.Error
 		case m.ID == "moby.buildkit.trace" && m.Aux != nil:
-			readTrace(*m.Aux, heard)
+			readTrace(*m.Aux, say, heard)
 		case m.Stream != "":
 			heard(m.Stream)
 		}

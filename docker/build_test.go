@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/healing-bot/healbot/docker"
@@ -24,14 +25,17 @@ func (w *world) built(name, dockerfile string, args ...string) service.Service {
 	program, err := os.ReadFile(healtest.Fixture(w.t))
 	w.must(err)
 	w.must(os.WriteFile(filepath.Join(dir, "fixture"), program, 0o755))
+	dockerfile = strings.Replace(dockerfile, "FROM scratch\n", "FROM scratch\nLABEL healbot.project="+w.project+"\n", 1)
 	w.must(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
 	s := &svc.Image.Config
 	s.Image, s.PullPolicy = w.project+"-"+name, ""
 	s.Build = &types.BuildConfig{Context: dir, Dockerfile: "Dockerfile", Network: "none"}
 	w.t.Cleanup(func() {
 		w.must(w.backend.Remove(w.within(), w.project))
-		for _, tag := range append([]string{s.Image}, s.Build.Tags...) {
-			w.engine.ImageRemove(w.within(), tag, image.RemoveOptions{Force: true, PruneChildren: true})
+		made, err := w.engine.ImageList(w.within(), image.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "healbot.project="+w.project))})
+		w.must(err)
+		for _, i := range made {
+			w.engine.ImageRemove(w.within(), i.ID, image.RemoveOptions{Force: true, PruneChildren: true})
 		}
 	})
 	return svc
@@ -129,5 +133,26 @@ func TestBuildThatFails(t *testing.T) {
 	svc.Image.Config.Build.Dockerfile = "Nowhere"
 	if err := w.backend.Prepare(w.within(), svc, func(string) {}); err == nil || !strings.Contains(err.Error(), "check build.dockerfile") {
 		t.Errorf("without a Dockerfile: %v", err)
+	}
+}
+
+// TestBuildWithBuildKit: an engine that prefers BuildKit builds with it, without a session.
+func TestBuildWithBuildKit(t *testing.T) {
+	w, p := newPrivateWorld(t, `{"features": {"buildkit": true}}`)
+	svc := w.built("web", fromScratch, "exit", "0")
+	var lines []string
+	say := func(s string) { lines = append(lines, s) }
+	if err := w.backend.Build(w.within(), svc, docker.BuildOptions{}, say); err != nil {
+		t.Fatalf("%v\n%s", err, p.logged())
+	}
+	if !slices.ContainsFunc(lines, func(s string) bool { return strings.HasPrefix(s, "[1/1] COPY fixture /") }) {
+		t.Errorf("it said %q", lines)
+	}
+	if e := w.wait(w.start(svc, 1)); e.Code != 0 {
+		t.Errorf("ended as %+v", e)
+	}
+	bad := w.built("bad", "FROM scratch\nCOPY missing /\n")
+	if err := w.backend.Build(w.within(), bad, docker.BuildOptions{}, say); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("a build that fails: %v", err)
 	}
 }

@@ -111,9 +111,13 @@ func (c *buildContext) send(ctx context.Context) (archive io.Reader, done func()
 }
 
 // pack writes the context as an archive. Files belong to root there, so that what is
-// built does not depend on who builds it.
+// built does not depend on who builds it. It begins with a plain header, since BuildKit
+// looks at the first 1024 bytes to tell an archive from a Dockerfile.
 func (c *buildContext) pack(ctx context.Context, to io.Writer) error {
 	w := tar.NewWriter(to)
+	if err := w.WriteHeader(&tar.Header{Name: "./", Mode: 0o755, Typeflag: tar.TypeDir}); err != nil {
+		return err
+	}
 	err := filepath.WalkDir(c.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
@@ -158,7 +162,7 @@ func packFile(w *tar.Writer, path, name string, entry fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	h.Name, h.Uid, h.Gid, h.Uname, h.Gname, h.Format = name, 0, 0, "", "", tar.FormatPAX
+	h.Name, h.Uid, h.Gid, h.Uname, h.Gname = name, 0, 0, "", ""
 	if info.IsDir() {
 		h.Name += "/"
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/strslice"
 	"github.com/docker/docker/api/types/versions"
 
@@ -48,13 +49,11 @@ func containerConfig(svc service.Service, replica int, api string) (*container.C
 	return config, nil
 }
 
-// hostConfig translates what a service says about its container's place on the host.
+// hostConfig translates what a service, which is resolved, says about its container's
+// place on the host.
 // The engine's own restart policy is always off: healbot restarts.
 func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostConfig, error) {
 	c := svc.Image.Config
-	if err := checkNamespaces(svc); err != nil {
-		return nil, err
-	}
 	security, err := securityOptions(c.SecurityOpt, svc.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", svc.Name, err)
@@ -80,6 +79,7 @@ func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostCo
 		StorageOpt:     c.StorageOpt,
 		UTSMode:        container.UTSMode(c.Uts),
 		UsernsMode:     container.UsernsMode(c.UserNSMode),
+		VolumesFrom:    c.VolumesFrom,
 		ShmSize:        int64(c.ShmSize),
 		Sysctls:        c.Sysctls,
 		Runtime:        c.Runtime,
@@ -91,18 +91,10 @@ func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostCo
 	if c.Logging != nil {
 		host.LogConfig = container.LogConfig{Type: c.Logging.Driver, Config: c.Logging.Options}
 	}
-	return host, setVolumes(svc, host, inherited)
-}
-
-// checkNamespaces refuses to share namespaces with another service by its name.
-func checkNamespaces(svc service.Service) error {
-	c := svc.Image.Config
-	for _, mode := range []string{c.NetworkMode, c.Pid, c.Ipc} {
-		if strings.HasPrefix(mode, "service:") {
-			return fmt.Errorf("service %s: %s is not supported; give the service a network, or name a container with container:NAME", svc.Name, mode)
-		}
+	if mode := host.NetworkMode; mode == network.NetworkBridge || mode == network.NetworkDefault {
+		host.Links = c.ExternalLinks // elsewhere they are the endpoints'
 	}
-	return nil
+	return host, setVolumes(svc, host, inherited)
 }
 
 // networkMode gives the network that the container is created with: the one of highest

@@ -23,7 +23,16 @@
 //     removal by hand is a crash, and so is everything that nobody ordered. What ended
 //     because the engine did says so (service.Exit.Engine) and never counts as success,
 //     although the engine reports code 0 for it. To tell these apart an end that follows
-//     a stranger's signal is reported up to a second late; any other at once.
+//     a stranger's signal is reported up to a second late; any other at once, and so is
+//     one by a single SIGKILL, with which neither a stop nor the engine's end begins.
+//   - An image with a build section is built when it is missing, with BuildKit where the
+//     engine prefers it, but without a session: secrets and ssh are refused. A container
+//     is replaced when it starts again after its image was built anew.
+//   - Secrets and configs that are files are bound into the container; all others, and
+//     those with an owner or mode of their own, are copied in before it first starts.
+//   - What names another service (network_mode, pid, ipc, volumes_from, links) is looked
+//     up at each start; a container that is bound to one that is gone is replaced.
+//   - A container that is paused says so in its verdicts, and can be stopped.
 //   - Output stays with the engine's logging driver. Logs puts long lines together again
 //     and follows a service over restarts and replacements without gap or repetition.
 //

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 )
 
@@ -106,7 +107,8 @@ func (w *watch) happened(ctx context.Context, m events.Message) {
 		w.stopped(i)
 	case m.Action == events.ActionDestroy:
 		w.gone(i)
-	case strings.HasPrefix(action, string(events.ActionHealthStatus)):
+	case m.Action == events.ActionPause, m.Action == events.ActionUnPause,
+		strings.HasPrefix(action, string(events.ActionHealthStatus)):
 		if c, err := w.backend.inspect(ctx, id); err == nil {
 			w.observe(c)
 		}
@@ -134,7 +136,7 @@ func (w *watch) started(ctx context.Context, id string) {
 		return
 	}
 	i := w.enter(newInstance(w, c, 0))
-	w.hear(i, c.State.Health)
+	w.hear(i, c.State)
 	select {
 	case w.backend.byHand <- i:
 	default:
@@ -145,6 +147,7 @@ func (w *watch) killed(i *Instance, sig string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i.seen.signal = sig
+	i.seen.signals++
 	if i.seen.asked[sig] > 0 {
 		i.seen.asked[sig]--
 		return
@@ -154,7 +157,7 @@ func (w *watch) killed(i *Instance, sig string) {
 
 // died notes the end of a run. It is judged at once, unless somebody else sent a signal:
 // then it may be the engine's stop command, or the engine's own end, and the next events
-// tell which.
+// tell which. A single SIGKILL is neither: both begin with the container's stop signal.
 func (w *watch) died(ctx context.Context, i *Instance, m events.Message) {
 	w.mu.Lock()
 	i.seen.died = time.Unix(0, m.TimeNano)
@@ -162,10 +165,10 @@ func (w *watch) died(ctx context.Context, i *Instance, m events.Message) {
 	if code, err := strconv.Atoi(m.Actor.Attributes["exitCode"]); err == nil {
 		i.seen.code = code
 	}
-	if i.seen.foreign {
+	foreign := i.seen.foreign && (i.hard || i.seen.signals > 1 || i.seen.signal != "SIGKILL")
+	if foreign {
 		i.seen.due = time.Now().Add(stopDelay)
 	}
-	foreign := i.seen.foreign
 	w.mu.Unlock()
 	if !foreign {
 		w.conclude(ctx, i)
@@ -205,13 +208,20 @@ func (w *watch) settle(ctx context.Context) <-chan time.Time {
 	return time.After(time.Until(next))
 }
 
-// conclude judges a run that has ended.
+// conclude judges a run that has ended. The end of one that is being removed comes with
+// the event of that.
 func (w *watch) conclude(ctx context.Context, i *Instance) {
 	w.mu.Lock()
 	i.seen.due = time.Time{}
 	seen := i.seen
 	w.mu.Unlock()
 	if c, err := w.backend.inspect(ctx, i.about.ID); err == nil && startedAt(c).Equal(i.about.Started) && !c.State.Running {
+		if c.State.Status == container.StateRemoving && time.Since(seen.died) < stopDelay {
+			w.mu.Lock()
+			i.seen.due = seen.died.Add(stopDelay)
+			w.mu.Unlock()
+			return
+		}
 		w.observe(c)
 		return
 	}

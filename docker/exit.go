@@ -17,6 +17,7 @@ type evidence struct {
 	asked   map[string]int // signals that we sent and whose event has not come yet
 	foreign bool           // somebody else sent a signal
 	signal  string         // the latest signal sent, by anybody
+	signals int            // how many were sent, by anybody
 	oom     bool
 	died    time.Time // when the engine said that it ended; zero: not yet
 	code    int       // exit code that came with that

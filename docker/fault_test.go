@@ -44,6 +44,7 @@ func TestPullFault(t *testing.T) {
 		"Get http://127.0.0.1:1/v2/: dial tcp 127.0.0.1:1: connect: connection refused":                            true,
 		"net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)": true,
 		"no matching manifest for linux/arm64/v8 in the manifest list entries":                                     false,
+		`Head "http://127.0.0.1:5000/v2/app/manifests/1": no basic auth credentials`:                               false,
 		"unauthorized: authentication required":                                                                    false,
 	} {
 		if got := isOutside(pullFault("app:1", errors.New(said))); got != outside {
@@ -72,8 +73,8 @@ func TestSupportedIsTrue(t *testing.T) {
 		"services.*.image": true, "services.*.ports.[].target": true, "services.*.environment.*": true,
 		"services.*.deploy.resources.limits.memory": true, "services.*.depends_on.*.condition": true,
 		"services.*.volumes.[].tmpfs.size": true, "networks.*.ipam.config.[].subnet": true,
-		"services.*.build.context": true, "services.*.build.ssh": false, "services.*.secrets": false, "services.*.volumes.[].volume.subpath": false,
-		"services.*.links": false, "services.*.deploy.placement": false, "jobs.*.image": false,
+		"services.*.build.context": true, "services.*.build.ssh": false, "services.*.secrets.[].uid": true, "services.*.volumes.[].bind.recursive": false,
+		"services.*.links": true, "services.*.deploy.placement": false, "jobs.*.image": false,
 	} {
 		if have[path] != want {
 			t.Errorf("%s: supported is %v", path, have[path])

@@ -29,8 +29,46 @@ func TestDockerKillIsACrash(t *testing.T) {
 	w := newWorld(t)
 	i := w.start(w.service("web", "sleep"), 1)
 	w.must(w.engine.ContainerKill(w.within(), i.About().ID, "SIGKILL"))
-	if e := w.wait(i); e.ByUser || e.Signal != "SIGKILL" || e.Code != 137 || e.Engine {
+	e := w.wait(i)
+	t.Logf("known %s after it", time.Since(e.At).Round(time.Millisecond))
+	if e.ByUser || e.Signal != "SIGKILL" || e.Code != 137 || e.Engine {
 		t.Errorf("after docker kill: %+v", e)
+	}
+}
+
+func TestStopWithSIGKILLIsAUsersStop(t *testing.T) {
+	w := newWorld(t)
+	svc := w.service("web", "sleep")
+	svc.Image.Config.StopSignal = "SIGKILL"
+	i := w.start(svc, 1)
+	w.must(w.engine.ContainerStop(w.within(), i.About().ID, container.StopOptions{}))
+	if e := w.wait(i); !e.ByUser || e.Engine {
+		t.Errorf("after docker stop: %+v", e)
+	}
+}
+
+func TestPausedByHand(t *testing.T) {
+	w := newWorld(t)
+	i := w.start(withHealth(w.service("web", "term", "3"), []string{"CMD", "/fixture", "exit", "0"}), 1)
+	healtest.Ready(t, i.About().PID)
+	if v := w.verdict(i); !v.Healthy {
+		t.Errorf("the verdict is %+v", v)
+	}
+	w.must(w.engine.ContainerPause(w.within(), i.About().ID))
+	if v := w.verdict(i); !v.Unable || !strings.Contains(v.Why, "paused by hand") || !i.Paused() {
+		t.Errorf("paused, the verdict is %+v", v)
+	}
+	w.must(w.engine.ContainerUnpause(w.within(), i.About().ID))
+	if v := w.verdict(i); !v.Healthy || i.Paused() {
+		t.Errorf("going on, the verdict is %+v", v)
+	}
+	w.must(w.engine.ContainerPause(w.within(), i.About().ID))
+	if v := w.verdict(i); !v.Unable {
+		t.Errorf("paused again, the verdict is %+v", v)
+	}
+	w.must(i.Signal(w.within(), "SIGTERM"))
+	if e := w.wait(i); e.Code != 3 || e.ByUser {
+		t.Errorf("stopped while it was paused: %+v", e)
 	}
 }
 

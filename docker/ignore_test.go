@@ -36,9 +36,11 @@ func TestReadTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	var heard []string
-	readTrace(aux, func(s string) { heard = append(heard, s) })
+	hear := func(s string) { heard = append(heard, s) }
+	readTrace(aux, hear, hear)
 	if diff := cmp.Diff([]string{"[1/2] COPY a /", "hello\n"}, heard); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	readTrace(json.RawMessage(`"////////"`), func(s string) { t.Errorf("heard %q", s) })
+	never := func(s string) { t.Errorf("heard %q", s) }
+	readTrace(json.RawMessage(`"////////"`), never, never)
 }

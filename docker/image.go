@@ -147,7 +147,7 @@ func pullFault(ref string, err error) error {
 	if errdefs.IsInvalidArgument(err) {
 		return fmt.Errorf("cannot pull image %s: %s", ref, text)
 	}
-	for _, no := range []string{"denied", "unauthorized", "authentication required"} {
+	for _, no := range []string{"denied", "unauthorized", "authentication required", "no basic auth credentials"} {
 		if strings.Contains(low, no) {
 			return fmt.Errorf("image %s not found here, and the registry refuses it: %s; check the name, or docker login", ref, text)
 		}

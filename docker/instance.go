@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -26,13 +27,19 @@ type life struct {
 	verdicts chan service.Verdict // nil: no health check of the engine
 	ended    chan struct{}        // closed once exit is set
 	exit     service.Exit
+	hard     bool        // the engine's stop command begins with SIGKILL
+	paused   atomic.Bool // all its processes are suspended
 
 	seen evidence // guarded by watch.mu
 }
 
 // newInstance makes the instance that an inspected container is now.
 func newInstance(w *watch, c container.InspectResponse, run int) *Instance {
-	l := &life{watch: w, ended: make(chan struct{}), seen: evidence{asked: make(map[string]int)}}
+	l := &life{
+		watch: w, ended: make(chan struct{}), hard: signalName(c.Config.StopSignal) == "SIGKILL",
+		seen: evidence{asked: make(map[string]int)},
+	}
+	l.paused.Store(c.State.Paused)
 	if c.State.Health != nil && c.State.Health.Status != container.NoHealthcheck {
 		l.verdicts = make(chan service.Verdict, 1)
 	}
@@ -108,6 +115,10 @@ func (i *Instance) Health() <-chan service.Verdict {
 	return i.verdicts
 }
 
+// Paused reports whether the container's processes are suspended: it then answers no
+// health check, and can still be stopped.
+func (i *Instance) Paused() bool { return i.paused.Load() }
+
 func (i *Instance) over() bool {
 	select {
 	case <-i.ended:
@@ -120,8 +131,13 @@ func (i *Instance) over() bool {
 // tellHealth passes a verdict on; only the goroutine of the watch, or the one that just
 // made the instance, calls it.
 func (i *Instance) tellHealth(h *container.Health) {
-	v, ok := verdict(h)
-	if !ok || i.verdicts == nil {
+	if v, ok := verdict(h); ok {
+		i.tellVerdict(v)
+	}
+}
+
+func (i *Instance) tellVerdict(v service.Verdict) {
+	if i.verdicts == nil {
 		return
 	}
 	for {

@@ -27,14 +27,14 @@ const nextStart = 30 * time.Second
 // Logs gives the lines of one replica's container to emit, without their newlines,
 // standard output and standard error in the order in which the engine got them. A line
 // is valid only until emit returns. A long line comes whole; so does a last line that
-// has no newline.
+// has no newline. The time of a line is the engine's.
 //
 // With o.Follow it goes on until ctx ends, over restarts, over replacements of the
 // container and over absences of the engine, without gap or repetition, and then returns
 // ctx's error. Without it, it ends with the last line there is. It fails when the
 // container's logging driver keeps nothing that can be read.
-func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o service.LogOptions, emit func(line []byte)) error {
-	r := &logReader{backend: b, project: project, key: key, emit: emit, tail: "all"}
+func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o service.LogOptions, emit func(at time.Time, line []byte)) error {
+	r := &logReader{backend: b, project: project, key: key, emit: emit, tail: "all", since: o.Since, until: o.Until}
 	if o.Tail >= 0 {
 		r.tail = strconv.Itoa(o.Tail)
 	}
@@ -44,7 +44,7 @@ func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o s
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !o.Follow:
+		case !o.Follow || !o.Until.IsZero() && time.Now().After(o.Until):
 			return err
 		case err == nil:
 			err = r.awaitStart(ctx, began)
@@ -71,7 +71,7 @@ var errCut = errors.New("the engine cut the output off")
 func (i *Instance) Output(ctx context.Context, emit func(line []byte)) error {
 	b := i.watch.backend
 	r := &logReader{
-		backend: b, project: i.watch.project, key: i.about.Key, emit: emit,
+		backend: b, project: i.watch.project, key: i.about.Key, emit: func(_ time.Time, line []byte) { emit(line) },
 		only: i.about.ID, id: i.about.ID, asked: i.about.Started,
 	}
 	for {
@@ -96,10 +96,12 @@ type logReader struct {
 	backend *Backend
 	project string
 	key     service.Key
-	emit    func([]byte)
+	emit    func(time.Time, []byte)
 	only    string // id of the one container that is meant; "" for each one of the replica
 
 	id    string    // container that was read last
+	since time.Time // nothing older is wanted
+	until time.Time // nothing newer is wanted
 	tail  string    // lines wanted of the first container
 	asked time.Time // when it was asked for its lines last
 	last  time.Time // time of its last line that was given
@@ -126,6 +128,11 @@ func (r *logReader) read(ctx context.Context, follow bool) error {
 			from = r.asked
 		}
 		options.Since, options.Tail = unixTime(from), "all"
+	} else if !r.since.IsZero() {
+		options.Since = unixTime(r.since)
+	}
+	if !r.until.IsZero() {
+		options.Until = unixTime(r.until)
 	}
 	r.asked, r.skip = time.Now(), r.same
 	return r.stream(ctx, c, options)
@@ -208,7 +215,7 @@ func (r *logReader) given(at time.Time, line []byte) {
 	} else {
 		r.last, r.same, r.skip = at, 1, 0
 	}
-	r.emit(line)
+	r.emit(at, line)
 }
 
 // awaitStart waits until a container of the replica has been started since began.

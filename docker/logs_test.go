@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
@@ -23,6 +24,8 @@ type transcript struct {
 	lines []string
 }
 
+func (l *transcript) timed(_ time.Time, line []byte) { l.add(line) }
+
 func (l *transcript) add(line []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +40,7 @@ func (l *transcript) all() []string {
 
 func (w *world) logs(o service.LogOptions, name string) ([]string, error) {
 	var got transcript
-	err := w.backend.Logs(w.within(), w.project, service.Key{Service: name, Replica: 1}, o, got.add)
+	err := w.backend.Logs(w.within(), w.project, service.Key{Service: name, Replica: 1}, o, got.timed)
 	return got.all(), err
 }
 
@@ -92,7 +95,7 @@ func TestLogsFollow(t *testing.T) {
 	var got transcript
 	ended := make(chan error, 1)
 	go func() {
-		ended <- w.backend.Logs(ctx, w.project, service.Key{Service: "web", Replica: 1}, service.LogOptions{Tail: -1, Follow: true}, got.add)
+		ended <- w.backend.Logs(ctx, w.project, service.Key{Service: "web", Replica: 1}, service.LogOptions{Tail: -1, Follow: true}, got.timed)
 	}()
 	var want []string
 	expect := func(when string) {

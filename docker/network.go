@@ -134,10 +134,16 @@ func planEndpoints(svc service.Service, container, api string) (endpointPlan, er
 		if e.GwPriority != 0 && versions.LessThan(api, "1.48") {
 			return plan, fmt.Errorf("service %s: gw_priority for network %s needs Docker Engine 28 or later", svc.Name, key)
 		}
+		if e.DriverOpts[interfaceOption] != "" && versions.LessThan(api, "1.49") {
+			return plan, fmt.Errorf("service %s: interface_name for network %s needs Docker Engine 28.1 or later", svc.Name, key)
+		}
 		into[svc.Image.Networks[key].Name] = e
 	}
 	return plan, nil
 }
+
+// interfaceOption names the interface that a container has on a network.
+const interfaceOption = "com.docker.network.endpoint.ifname"
 
 // macAddress is the address that the container has on its first network.
 func macAddress(svc service.Service) string {
@@ -160,7 +166,14 @@ func endpoint(svc service.Service, key, container string) *network.EndpointSetti
 		config = &types.ServiceNetworkConfig{}
 	}
 	e.Aliases = append(e.Aliases, config.Aliases...)
-	e.DriverOpts = config.DriverOpts
+	e.Links = svc.Image.Config.ExternalLinks
+	e.DriverOpts = maps.Clone(config.DriverOpts)
+	if config.InterfaceName != "" {
+		if e.DriverOpts == nil {
+			e.DriverOpts = make(map[string]string)
+		}
+		e.DriverOpts[interfaceOption] = config.InterfaceName
+	}
 	e.MacAddress = config.MacAddress
 	e.GwPriority = config.GatewayPriority
 	if config.Ipv4Address != "" || config.Ipv6Address != "" || len(config.LinkLocalIPs) > 0 {

@@ -82,9 +82,13 @@ func (b *Backend) end(ctx context.Context, id string) {
 
 // createOneOff makes the container as create does for a replica, but for what o says.
 func (b *Backend) createOneOff(ctx context.Context, cli *client.Client, svc service.Service, o OneOff) (string, error) {
-	called := o.Name
-	if called == "" {
-		called = fmt.Sprintf("%s-%s-run-%s", svc.Project, svc.Name, strings.ToLower(rand.Text()[:8]))
+	called := o.called(svc)
+	svc, err := b.resolve(ctx, svc)
+	if err == nil {
+		err = checkVolumes(svc, cli.ClientVersion())
+	}
+	if err != nil {
+		return "", err
 	}
 	config, err := containerConfig(svc, 1, cli.ClientVersion())
 	if err != nil {
@@ -116,7 +120,19 @@ func (b *Backend) createOneOff(ctx context.Context, cli *client.Client, svc serv
 			return "", createFault(svc, err)
 		}
 	}
+	if err := b.fill(ctx, svc, made.ID); err != nil {
+		b.discard(made.ID)
+		return "", err
+	}
 	return made.ID, nil
+}
+
+// called is the name of the container.
+func (o OneOff) called(svc service.Service) string {
+	if o.Name != "" {
+		return o.Name
+	}
+	return fmt.Sprintf("%s-%s-run-%s", svc.Project, svc.Name, strings.ToLower(rand.Text()[:8]))
 }
 
 // change makes a service's configuration that of a one-off.

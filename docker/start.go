@@ -38,17 +38,20 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 		return nil, err
 	}
 	w.awaitStream(ctx)
+	if svc, err = b.resolve(ctx, svc); err != nil {
+		return nil, err
+	}
 	id, fresh, err := b.obtain(ctx, svc, replica)
 	if err != nil {
 		return nil, err
 	}
-	i, err := w.start(ctx, id, run)
+	i, err := w.start(ctx, svc, id, run, fresh)
 	if networkGone(err) && !fresh {
 		if id, err = b.replace(ctx, svc, replica, id); err != nil {
 			return nil, err
 		}
 		fresh = true
-		i, err = w.start(ctx, id, run)
+		i, err = w.start(ctx, svc, id, run, fresh)
 	}
 	if err == nil {
 		b.lookEarly(i, svc, cli.ClientVersion())
@@ -60,11 +63,16 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	return nil, b.startFault(ctx, svc, err)
 }
 
-// start starts a container and follows it. It is not abandoned half-way when ctx ends:
+// start starts a container, with its files if it is fresh, and follows it. It is not abandoned half-way when ctx ends:
 // the engine would go on, and nobody would know of the instance.
-func (w *watch) start(ctx context.Context, id string, run int) (*Instance, error) {
+func (w *watch) start(ctx context.Context, svc service.Service, id string, run int, fresh bool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if fresh {
+		if err := w.backend.fill(ctx, svc, id); err != nil {
+			return nil, err
+		}
 	}
 	ctx = context.WithoutCancel(ctx)
 	defer w.starting(id)()
@@ -124,6 +132,9 @@ func (b *Backend) usable(ctx context.Context, svc service.Service, c container.S
 	}
 	if c.State == container.StateRunning || c.NetworkSettings == nil {
 		return true, nil
+	}
+	if ok, err := b.bound(ctx, svc, c.ID); err != nil || !ok {
+		return false, err
 	}
 	for key := range svc.Image.Config.Networks {
 		declared := svc.Image.Networks[key]
@@ -199,6 +210,9 @@ func (b *Backend) create(ctx context.Context, svc service.Service, replica int, 
 	if err != nil {
 		return "", fmt.Errorf("service %s: %w", svc.Name, err)
 	}
+	if err := checkVolumes(svc, api); err != nil {
+		return "", err
+	}
 	called := containerName(svc, replica)
 	plan, err := planEndpoints(svc, called, api)
 	if err != nil {
@@ -207,8 +221,13 @@ func (b *Backend) create(ctx context.Context, svc service.Service, replica int, 
 	made, err := ask(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) (container.CreateResponse, error) {
 		return cli.ContainerCreate(ctx, config, host, &network.NetworkingConfig{EndpointsConfig: plan.atOnce}, platform, called)
 	})
+	lost := false // the answer to an earlier creation
 	if errdefs.IsConflict(err) {
-		return b.conflict(ctx, svc, replica, called, err)
+		made.ID, err = b.conflict(ctx, svc, replica, called, err)
+		if err != nil {
+			return "", err
+		}
+		lost = true
 	}
 	if err != nil {
 		return "", createFault(svc, err)
@@ -217,6 +236,9 @@ func (b *Backend) create(ctx context.Context, svc service.Service, replica int, 
 		err := tell(ctx, b, callTime, func(ctx context.Context, cli *client.Client) error {
 			return cli.NetworkConnect(ctx, network, made.ID, e)
 		})
+		if lost && err != nil && strings.Contains(err.Error(), "already exists in network") {
+			continue
+		}
 		if err != nil {
 			b.discard(made.ID)
 			return "", createFault(svc, err)

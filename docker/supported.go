@@ -9,7 +9,16 @@ import (
 // supported names what this package puts into effect. A path stands for all that lies
 // below it.
 var supported = []string{
+	"configs.*.content",
+	"configs.*.environment",
+	"configs.*.external",
+	"configs.*.file",
+	"configs.*.name",
 	"networks",
+	"secrets.*.environment",
+	"secrets.*.external",
+	"secrets.*.file",
+	"secrets.*.name",
 	"volumes",
 
 	"services.*.annotations",
@@ -35,6 +44,7 @@ var supported = []string{
 	"services.*.cgroup",
 	"services.*.cgroup_parent",
 	"services.*.command",
+	"services.*.configs",
 	"services.*.container_name",
 	"services.*.cpu_count",
 	"services.*.cpu_percent",
@@ -57,6 +67,7 @@ var supported = []string{
 	"services.*.entrypoint",
 	"services.*.environment",
 	"services.*.expose",
+	"services.*.external_links",
 	"services.*.extra_hosts",
 	"services.*.gpus",
 	"services.*.group_add",
@@ -67,6 +78,7 @@ var supported = []string{
 	"services.*.ipc",
 	"services.*.isolation",
 	"services.*.labels",
+	"services.*.links",
 	"services.*.logging",
 	"services.*.mac_address",
 	"services.*.mem_limit",
@@ -85,6 +97,7 @@ var supported = []string{
 	"services.*.pull_policy",
 	"services.*.read_only",
 	"services.*.runtime",
+	"services.*.secrets",
 	"services.*.security_opt",
 	"services.*.shm_size",
 	"services.*.stdin_open",
@@ -99,6 +112,7 @@ var supported = []string{
 	"services.*.userns_mode",
 	"services.*.uts",
 	"services.*.volumes",
+	"services.*.volumes_from",
 	"services.*.working_dir",
 }
 
@@ -122,11 +136,8 @@ var loaded = []string{
 
 // refused names what lies below a supported path and has no effect yet.
 var refused = []string{
-	"services.*.networks.*.interface_name",
 	"services.*.volumes.[].bind.recursive",
 	"services.*.volumes.[].consistency",
-	"services.*.volumes.[].image",
-	"services.*.volumes.[].volume.subpath",
 }
 
 // Supported gives the attributes of a Compose file that a container may have, as paths

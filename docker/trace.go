@@ -6,9 +6,9 @@ import (
 )
 
 // readTrace reads one report of BuildKit, which is a protocol buffer in base64: the
-// names of the steps that begin, and what commands write. What it can't read it skips,
+// names of the steps that begin, and what their commands say. What it can't read it skips,
 // since nothing but the display depends on it.
-func readTrace(aux json.RawMessage, heard func(string)) {
+func readTrace(aux json.RawMessage, begins, says func(string)) {
 	var report []byte
 	if json.Unmarshal(aux, &report) != nil {
 		return
@@ -17,19 +17,19 @@ func readTrace(aux json.RawMessage, heard func(string)) {
 	fields(report, func(field uint64, value []byte) {
 		switch field {
 		case vertexes:
-			readVertex(value, heard)
+			readVertex(value, begins)
 		case logs:
 			const message = 4
 			fields(value, func(field uint64, value []byte) {
 				if field == message {
-					heard(string(value))
+					says(string(value))
 				}
 			})
 		}
 	})
 }
 
-func readVertex(vertex []byte, heard func(string)) {
+func readVertex(vertex []byte, begins func(string)) {
 	const name, started, completed = 3, 5, 6
 	var text string
 	var began, ended bool
@@ -44,7 +44,7 @@ func readVertex(vertex []byte, heard func(string)) {
 		}
 	})
 	if began && !ended {
-		heard(text)
+		begins(text)
 	}
 }
 

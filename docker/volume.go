@@ -83,6 +83,16 @@ func setVolumes(svc service.Service, host *container.HostConfig, inherited []mou
 		}
 		host.Mounts = append(host.Mounts, m)
 	}
+	files, err := filesOf(svc)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.source != "" {
+			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: f.source, Target: f.target, ReadOnly: true})
+			taken[filepath.Clean(f.target)] = true
+		}
+	}
 	for _, m := range inherited {
 		if !taken[filepath.Clean(m.Target)] {
 			host.Mounts = append(host.Mounts, m)
@@ -132,14 +142,19 @@ func asMount(svc service.Service, v types.ServiceVolumeConfig) (mount.Mount, err
 			m.Source = svc.Image.Volumes[v.Source].Name
 		}
 		if v.Volume != nil {
-			m.VolumeOptions = &mount.VolumeOptions{NoCopy: v.Volume.NoCopy, Labels: v.Volume.Labels}
+			m.VolumeOptions = &mount.VolumeOptions{NoCopy: v.Volume.NoCopy, Labels: v.Volume.Labels, Subpath: v.Volume.Subpath}
 		}
 	case types.VolumeTypeTmpfs:
 		if v.Tmpfs != nil {
 			m.TmpfsOptions = tmpfsOptions(*v.Tmpfs)
 		}
+	case types.VolumeTypeImage:
+		m.Source = v.Source
+		if v.Image != nil {
+			m.ImageOptions = &mount.ImageOptions{Subpath: v.Image.SubPath}
+		}
 	default:
-		return m, fmt.Errorf("service %s: volume %s: type %s is not supported; use bind, volume or tmpfs", svc.Name, v.Target, v.Type)
+		return m, fmt.Errorf("service %s: volume %s: type %s is not supported; use bind, volume, tmpfs or image", svc.Name, v.Target, v.Type)
 	}
 	return m, nil
 }

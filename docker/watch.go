@@ -210,7 +210,7 @@ func (w *watch) observe(c container.InspectResponse) {
 	}
 	same := startedAt(c).Equal(i.about.Started)
 	if same && (c.State.Running || c.State.Paused) {
-		w.hear(i, c.State.Health)
+		w.hear(i, c.State)
 		return
 	}
 	state := c.State
@@ -229,17 +229,33 @@ func (w *watch) observe(c container.InspectResponse) {
 	w.finish(i, e)
 }
 
-// hear passes the engine's health on when it has changed.
-func (w *watch) hear(i *Instance, h *container.Health) {
-	if h == nil {
-		return
+// pausedWhy is what is said of the health of a container that is paused.
+const pausedWhy = "paused by hand; docker unpause lets it go on"
+
+// hear passes the engine's health on when it has changed. A paused container is not
+// checked, and nobody can tell how it is.
+func (w *watch) hear(i *Instance, s *container.State) {
+	i.paused.Store(s.Paused)
+	status := ""
+	switch {
+	case s.Paused:
+		status = container.StatePaused
+	case s.Health != nil:
+		status = s.Health.Status
 	}
 	w.mu.Lock()
-	changed := w.heard[i.about.ID] != h.Status
-	w.heard[i.about.ID] = h.Status
+	was := w.heard[i.about.ID]
+	if was == container.StatePaused && status == container.Unhealthy {
+		status = "" // a check that the pause cut short; the next audit knows better
+	}
+	w.heard[i.about.ID] = status
 	w.mu.Unlock()
-	if changed {
-		i.tellHealth(h)
+	switch {
+	case was == status, status == "":
+	case s.Paused:
+		i.tellVerdict(service.Verdict{Unable: true, Why: pausedWhy})
+	default:
+		i.tellHealth(s.Health)
 	}
 }
 

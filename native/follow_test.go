@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,7 +20,7 @@ import (
 func tail(t *testing.T, path string, n int) []string {
 	t.Helper()
 	var got []string
-	err := Logs(deadline(t), path, service.LogOptions{Tail: n}, func(b []byte) error {
+	err := Logs(deadline(t), path, service.LogOptions{Tail: n}, func(_ time.Time, b []byte) error {
 		got = append(got, string(b))
 		return nil
 	})
@@ -86,7 +87,7 @@ func followed(t *testing.T, path string, n int) (*collector, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Logs(ctx, path, service.LogOptions{Tail: n, Follow: true}, func(b []byte) error {
+		done <- Logs(ctx, path, service.LogOptions{Tail: n, Follow: true}, func(_ time.Time, b []byte) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.lines = append(c.lines, string(bytes.Clone(b)))
@@ -173,7 +174,7 @@ func TestEmitFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("full")
-	err := Logs(deadline(t), path, service.LogOptions{Tail: -1, Follow: true}, func([]byte) error { return full })
+	err := Logs(deadline(t), path, service.LogOptions{Tail: -1, Follow: true}, func(_ time.Time, _ []byte) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}

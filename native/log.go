@@ -13,6 +13,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -29,8 +30,19 @@ const (
 // comes in pieces. A line that is not ended comes when the log ends, or when nothing
 // was added to it for half a second. The slice is emit's only until it returns. A log
 // that is not there is empty.
-func Logs(ctx context.Context, path string, o service.LogOptions, emit func(line []byte) error) error {
-	f := &follower{path: path, emit: emit}
+//
+// The time of a line is when it came, to 100 ms, from what the keeper notes beside the
+// log; zero where nothing was noted, as before that was kept. With o.Since or o.Until
+// such lines are left out.
+func Logs(ctx context.Context, path string, o service.LogOptions, emit func(at time.Time, line []byte) error) error {
+	if !o.Since.IsZero() || !o.Until.IsZero() {
+		return logsBetween(ctx, path, o, emit)
+	}
+	return logs(ctx, &follower{path: path, times: timesOf(path), emit: emit}, o)
+}
+
+func logs(ctx context.Context, f *follower, o service.LogOptions) error {
+	path := f.path
 	defer f.close()
 	var watch *fsnotify.Watcher
 	if o.Follow { // before the first look, so that nothing falls between
@@ -68,11 +80,16 @@ func watchFolder(dir string) (*fsnotify.Watcher, error) {
 
 // A follower reads a log that is written and rotated meanwhile.
 type follower struct {
-	path string
-	emit func([]byte) error
-	file *os.File
-	off  int64
-	rest []byte // of a line that is not ended
+	path  string
+	times string // folder in which the times of its lines are noted; "" if nobody wants them
+	emit  func(time.Time, []byte) error
+	since time.Time // nothing older is wanted
+	file  *os.File
+	off   int64         // of what is read next
+	rest  []byte        // of a line that is not ended
+	at    time.Time     // of rest
+	index *keeper.Times // of file, once it was read
+	known *os.File      // the file that index is of
 }
 
 // tail gives the last n lines and stays at the end of the live file.
@@ -88,6 +105,9 @@ func (f *follower) tail(n int) error {
 	first, off, err := begin(files, n)
 	if err != nil {
 		return err
+	}
+	if i, o := f.skip(files); i > first || i == first && o > off {
+		first, off = i, o
 	}
 	for i := first; i < len(files); i++ {
 		f.file, f.off = files[i], off
@@ -175,7 +195,7 @@ func (f *follower) read() error {
 	buf := make([]byte, block)
 	for {
 		n, err := f.file.ReadAt(buf, f.off)
-		f.off += int64(n)
+		f.look()
 		if err := f.lines(buf[:n]); err != nil {
 			return err
 		}
@@ -188,9 +208,14 @@ func (f *follower) read() error {
 	}
 }
 
-// lines gives what b completes and keeps the rest.
+// lines gives what b, which begins at the offset, completes and keeps the rest.
 func (f *follower) lines(b []byte) error {
+	end := f.off + int64(len(b))
+	defer func() { f.off = end }()
 	for len(b) > 0 {
+		if len(f.rest) == 0 {
+			f.at = f.time(end - int64(len(b)))
+		}
 		i := bytes.IndexByte(b, '\n')
 		take := i
 		if i < 0 {
@@ -209,7 +234,7 @@ func (f *follower) lines(b []byte) error {
 			return nil
 		}
 		b = b[i+1:]
-		err := f.emit(f.rest)
+		err := f.emit(f.at, f.rest)
 		f.rest = f.rest[:0]
 		if err != nil {
 			return err
@@ -223,7 +248,7 @@ func (f *follower) flush() error {
 	if len(f.rest) == 0 {
 		return nil
 	}
-	err := f.emit(f.rest)
+	err := f.emit(f.at, f.rest)
 	f.rest = f.rest[:0]
 	return err
 }
@@ -231,6 +256,9 @@ func (f *follower) flush() error {
 func (f *follower) close() {
 	if f.file != nil {
 		f.file.Close()
+	}
+	if f.index != nil {
+		f.index.Close()
 	}
 }
 

@@ -48,6 +48,12 @@ func fixture(args []string) int {
 		}
 		code, _ := strconv.Atoi(args[2])
 		return code
+	case "clock": // a line a millisecond that says when it is written
+		n, _ := strconv.Atoi(args[1])
+		for range n {
+			fmt.Println(time.Now().UnixNano(), "x")
+			time.Sleep(time.Millisecond)
+		}
 	case "both": // lines of 3000 bytes through both streams at once
 		n, _ := strconv.Atoi(args[1])
 		done := make(chan bool)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/healing-bot/healbot/native/keeper"
 )
@@ -19,14 +20,14 @@ func (in *instance) Output(ctx context.Context, emit func(line []byte)) error {
 	if path == "" {
 		return errors.New("no log is kept of its output")
 	}
-	f := &follower{path: path, emit: func(line []byte) error { emit(line); return nil }}
+	f := &follower{path: path, emit: func(_ time.Time, line []byte) error { emit(line); return nil }}
 	defer f.close()
 	watch, err := watchFolder(filepath.Dir(path)) // before the first look, so that nothing falls between
 	if err != nil {
 		return fmt.Errorf("cannot watch its log: %w", err)
 	}
 	defer watch.Close()
-	if err := f.since(in.unit.Mark); err != nil {
+	if err := f.from(in.unit.Mark); err != nil {
 		return err
 	}
 	living, stop := context.WithCancel(ctx)
@@ -64,9 +65,9 @@ func inode(st os.FileInfo) uint64 {
 	return 0
 }
 
-// since gives the lines after a mark and stays at the end of the live file. When the
+// from gives the lines after a mark and stays at the end of the live file. When the
 // marked file was rotated away, all that is left came after it.
-func (f *follower) since(mark keeper.Mark) error {
+func (f *follower) from(mark keeper.Mark) error {
 	files := openAll(f.path)
 	defer func() {
 		for _, old := range files {

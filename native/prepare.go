@@ -202,7 +202,7 @@ func (b *Backend) buildSpec(svc service.Service, py interpreter, files string) (
 			break
 		}
 	}
-	log := keeper.Log{Path: svc.LogPath(1), MaxSize: svc.Process.Log.MaxSize, MaxFiles: svc.Process.Log.MaxFiles}
+	log := logFor(svc, 1)
 	if log.Path == "" {
 		log = keeper.Log{Path: filepath.Join(b.state(), "build.log"), MaxSize: 1 << 20, MaxFiles: 1}
 	}

@@ -83,7 +83,7 @@ func (b *Backend) spec(svc service.Service, key service.Key, run int) (keeper.Sp
 			Replica: key.Replica,
 			Run:     run,
 			Hash:    svc.Hash,
-			Log:     keeper.Log{Path: svc.LogPath(key.Replica), MaxSize: p.Log.MaxSize, MaxFiles: p.Log.MaxFiles},
+			Log:     logFor(svc, key.Replica),
 			Mark:    markOf(svc.LogPath(key.Replica)),
 			Lock:    filepath.Join(b.state(), "locks", key.String()),
 			Stop:    stop,

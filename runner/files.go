@@ -156,8 +156,8 @@ func gone(err error) error {
 // finish writes the last state of a project at rest.
 func (f *files) finish(b *board) error { return f.write(b, true) }
 
-// remove takes away all files but the history, and the lock, which the supervisor
-// still holds.
+// remove takes away all files but the history, the times of the lines in the logs, and
+// the lock, which the supervisor still holds.
 func (f *files) remove(b *board) error {
 	_, changes := b.take()
 	failed := errors.Join(
@@ -178,7 +178,7 @@ func Left(dir string) bool { return len(leftovers(dir)) > 0 }
 func leftovers(dir string) (paths []string) {
 	entries, _ := os.ReadDir(StateDir(dir))
 	for _, e := range entries {
-		if e.Name() != "lock" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(dir))) {
+		if e.Name() != "lock" && e.Name() != "times" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(dir))) {
 			paths = append(paths, filepath.Join(StateDir(dir), e.Name()))
 		}
 	}

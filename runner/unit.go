@@ -232,16 +232,28 @@ func (r *Runner) act(u *unit, what string, f func(context.Context) error) {
 const actTimeout = 20 * time.Second
 
 func (r *Runner) probe(u *unit, run int) {
-	svc := u.svc
+	svc, inst := u.svc, u.inst
 	r.task(func(ctx context.Context) {
 		var dir string
 		var env []string
 		if svc.Process != nil {
 			dir, env = svc.Process.Dir, svc.Process.Env
 		}
-		v := probe.Run(ctx, *svc.Check, dir, env)
+		v := service.Verdict{Unable: true, Why: "paused by hand"}
+		if !paused(inst) {
+			if ran := probe.Run(ctx, *svc.Check, dir, env); ran.Healthy || !paused(inst) {
+				v = ran
+			}
+		}
 		r.post(func() {
 			r.apply(u, policy.Probed{Run: run, Healthy: v.Healthy, Unable: v.Unable, Why: v.Why})
 		})
 	})
+}
+
+// paused reports whether somebody suspended an instance, whose backend can tell: what
+// it does not answer says nothing about it then.
+func paused(inst Instance) bool {
+	p, ok := inst.(interface{ Paused() bool })
+	return ok && p.Paused()
 }

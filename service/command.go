@@ -34,6 +34,7 @@ type Command struct {
 	Orphans  bool           `json:"orphans,omitempty"`  // for up: remove what the file no longer names
 	NoDeps   bool           `json:"no_deps,omitempty"`  // for up: leave dependencies alone
 	Recreate bool           `json:"recreate,omitempty"` // for up: replace also what did not change
+	DryRun   bool           `json:"dry_run,omitempty"`  // for up: only say in the report what would be done
 }
 
 // A Source says where a project is read from: the words of `healbot up`, which
@@ -46,6 +47,9 @@ type Source struct {
 	Profiles   []string `json:"profiles,omitempty"`
 	EnvFiles   []string `json:"env_files,omitempty"`
 	Environ    []string `json:"environ,omitempty"` // secret: never shown
+
+	Scale      map[string]int `json:"scale,omitempty"`       // replicas by service, instead of the file's
+	NativeOnly bool           `json:"native_only,omitempty"` // docker compose runs the containers of the file
 }
 
 // A Report is what a supervisor answers to a Command that it carried out.

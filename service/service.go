@@ -56,6 +56,16 @@ type Process struct {
 
 	PostStart []Hook // run once it has started; one that fails ends it
 	PreStop   []Hook // run before it is asked to stop
+
+	Watch []Trigger // files whose change restarts it, when they are watched
+}
+
+// A Trigger is one entry of develop.watch.
+type Trigger struct {
+	Path    string   // absolute, of a file or folder
+	Ignore  []string // patterns below Path that are not meant, as in a .dockerignore file
+	Include []string // patterns that are; none: everything
+	Rebuild bool     // set up the Python environment again before the restart
 }
 
 // A Python says what Python environment a native service runs in.
@@ -78,6 +88,8 @@ type Image struct {
 	Config   types.ServiceConfig
 	Networks types.Networks // the project's networks that Config names
 	Volumes  types.Volumes  // the project's volumes that Config names
+	Secrets  types.Secrets  // the project's secrets that Config names
+	Configs  types.Configs  // the project's configs that Config names
 }
 
 // A Need is one dependency of a service.
@@ -233,4 +245,6 @@ func (s Service) LogPath(replica int) string {
 type LogOptions struct {
 	Tail   int  // last lines wanted; negative for all
 	Follow bool // go on with what is written later, also by later instances
+
+	Since, Until time.Time // only what was written in between; zero for no bound
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,16 +16,25 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
+// logsOptions are the flags of logs.
+type logsOptions struct {
+	service.LogOptions
+	noPrefix, times bool
+}
+
 func (c *cli) logsCommand() *cobra.Command {
-	var follow, noPrefix bool
-	var tail string
+	var o logsOptions
+	var tail, since, until string
 	cmd := &cobra.Command{Use: "logs [SERVICE...]", Short: "Show what services wrote"}
 	f := cmd.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, "go on with what they write from now on")
+	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what they write from now on")
 	f.StringVarP(&tail, "tail", "n", "all", "number of last lines of each service, or all")
-	f.BoolVar(&noPrefix, "no-log-prefix", false, "without the names of the services")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o := service.LogOptions{Tail: -1, Follow: follow}
+	f.StringVar(&since, "since", "", "nothing older: a time as 2026-01-31T14:05:00Z, or how long ago as 42m")
+	f.StringVar(&until, "until", "", "nothing newer: a time, or how long ago")
+	f.BoolVarP(&o.times, "timestamps", "t", false, "with the time of each line")
+	f.BoolVar(&o.noPrefix, "no-log-prefix", false, "without the names of the services")
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		o.Tail = -1
 		if tail != "all" {
 			n, err := strconv.Atoi(tail)
 			if err != nil || n < 0 {
@@ -33,12 +42,18 @@ func (c *cli) logsCommand() *cobra.Command {
 			}
 			o.Tail = n
 		}
-		return c.logs(cmd.Context(), args, o, noPrefix)
+		if o.Since, err = moment("since", since); err != nil {
+			return err
+		}
+		if o.Until, err = moment("until", until); err != nil {
+			return err
+		}
+		return c.logs(cmd.Context(), args, o)
 	}
 	return cmd
 }
 
-func (c *cli) logs(ctx context.Context, names []string, o service.LogOptions, noPrefix bool) error {
+func (c *cli) logs(ctx context.Context, names []string, o logsOptions) error {
 	dir, err := c.projectDirectory()
 	if err != nil {
 		return err
@@ -54,28 +69,21 @@ func (c *cli) logs(ctx context.Context, names []string, o service.LogOptions, no
 	if containers != nil {
 		defer containers.Close()
 	}
+	wanted := slices.DeleteFunc(slices.Clone(all), func(st service.Status) bool { return !meant(st, names) })
+	c.untimed(wanted, o)
 	scr := c.screen(all)
-	var reading sync.WaitGroup
-	var mu sync.Mutex
-	var failed error
-	for _, st := range all {
-		if !meant(st, names) {
-			continue
+	return byTime(ctx, wanted, !o.Follow, func(ctx context.Context, st service.Status, emit func(time.Time, []byte) error) error {
+		return showLogs(ctx, st, containers, o.LogOptions, emit)
+	}, func(name string, at time.Time, line []byte) error {
+		var stamp string
+		if o.times {
+			stamp = stampOf(at) + " "
 		}
-		emit := func(line []byte) error { return scr.output(st.Name, line) }
-		if noPrefix {
-			emit = scr.plain
+		if o.noPrefix {
+			return scr.plain(stamp, line)
 		}
-		reading.Go(func() {
-			if err := showLogs(ctx, st, containers, o, emit); err != nil && ctx.Err() == nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed = errors.Join(failed, fmt.Errorf("cannot show the logs of %s: %w", st.Name, err))
-			}
-		})
-	}
-	reading.Wait()
-	return failed
+		return scr.stamped(name, stamp, line)
+	})
 }
 
 // containers reaches the output of a project's containers; nil if it has none.
@@ -121,7 +129,7 @@ func lastLines(st service.Status, n int) (lines []string) {
 	if st.LogPath == "" {
 		return nil
 	}
-	native.Logs(context.Background(), st.LogPath, service.LogOptions{Tail: n}, func(line []byte) error {
+	native.Logs(context.Background(), st.LogPath, service.LogOptions{Tail: n}, func(_ time.Time, line []byte) error {
 		lines = append(lines, printable(line))
 		return nil
 	})

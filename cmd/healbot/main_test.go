@@ -80,6 +80,7 @@ func TestScenes(t *testing.T) {
 			"await":     await,
 			"awaitfile": awaitFile,
 			"killpid":   killPID,
+			"edited":    edited,
 		},
 		UpdateScripts: os.Getenv("UPDATE") != "",
 	})
@@ -121,6 +122,30 @@ func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	if err := eventually(func() bool { _, err := os.Stat(path); return err == nil }); err != nil {
 		ts.Fatalf("%s is not there: %v", args[0], err)
+	}
+}
+
+// edited FILE NAME changes a file, once more each second, until a service has a new pid.
+func edited(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: edited FILE NAME")
+	}
+	pid := func() int {
+		all, err := statusFile(ts.MkAbs("."))
+		ts.Check(err)
+		return all[args[1]].PID
+	}
+	before, last := pid(), time.Time{}
+	err := eventually(func() bool {
+		if now := time.Now(); now.Sub(last) > time.Second {
+			last = now
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(now.String()), 0o600))
+		}
+		now := pid()
+		return now != before && now > 0
+	})
+	if err != nil {
+		ts.Fatalf("%s was not restarted for %s: %v", args[1], args[0], err)
 	}
 }
 

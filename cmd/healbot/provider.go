@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -168,6 +169,23 @@ func (c *cli) provided(ctx context.Context, client *control.Client, changes <-ch
 	}
 }
 
+// nextChange tells Compose of the next change of a service, if it comes in time.
+func (c *cli) nextChange(ctx context.Context, changes <-chan service.Change, name string, in time.Duration) error {
+	select {
+	case ch, open := <-changes:
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !open:
+			return errors.New("the supervisor ended while its service was waited for")
+		case ch.Status.Service == name:
+			c.say("info", "%s", strings.TrimSuffix(fmt.Sprintf("%s: %s", ch.Status.State, ch.Status.Reason), ": "))
+		}
+	case <-time.After(in):
+	}
+	return nil
+}
+
 // setenv gives the services that depend on svc its address: Compose puts the service's
 // name before each variable. They are containers, so the host goes by Docker's name.
 func (c *cli) setenv(svc service.Service) {
@@ -206,7 +224,8 @@ func (c *cli) unprovide(ctx context.Context, name string, down bool) error {
 	if err != nil || !down || slices.ContainsFunc(report.Statuses, func(s service.Status) bool { return !s.State.Settled() || s.StartedAt != nil }) {
 		return err
 	}
-	if _, err := client.Do(ctx, service.Command{Verb: service.VerbDown}); err != nil {
+	// Compose ends several at once: somebody else may have found the last one gone, too.
+	if _, err := client.Do(ctx, service.Command{Verb: service.VerbDown}); err != nil && runner.Left(dir) {
 		return err
 	}
 	return awaitLock(ctx, dir)

@@ -53,12 +53,12 @@ processes and containers alike, watches their health, and restarts what fails.`,
 	root.SetHelpCommandGroupID(groupMake)
 	root.SetCompletionCommandGroupID(groupMake)
 	f := root.Flags()
-	f.StringArrayVarP(&c.files, "file", "f", nil, "Compose file; may be given several times")
-	f.StringVarP(&c.project, "project-name", "p", "", "project name")
-	f.StringArrayVar(&c.profiles, "profile", nil, "profile to enable; may be given several times")
-	f.StringArrayVar(&c.envFiles, "env-file", nil, "environment file instead of .env")
-	f.StringVar(&c.projectDir, "project-directory", "", "project directory instead of the file's")
-	f.StringVar(&c.ansi, "ansi", "auto", "colours: never, always or auto")
+	f.StringArrayVarP(&c.files, "file", "f", nil, "Compose `FILE`; may be given several times")
+	f.StringVarP(&c.project, "project-name", "p", "", "`NAME` of the project")
+	f.StringArrayVar(&c.profiles, "profile", nil, "`PROFILE` to enable; may be given several times")
+	f.StringArrayVar(&c.envFiles, "env-file", nil, "environment `FILE` instead of .env")
+	f.StringVar(&c.projectDir, "project-directory", "", "project `DIRECTORY` instead of the file's")
+	f.StringVar(&c.ansi, "ansi", "auto", "colours `WHEN`: never, always or auto")
 	f.BoolVar(&c.debug, "debug", os.Getenv("DEBUG") == "1", "say more (also DEBUG=1)")
 	c.addCommands(root)
 	return root
@@ -68,13 +68,18 @@ processes and containers alike, watches their health, and restarts what fails.`,
 func (c *cli) addCommands(root *cobra.Command) {
 	root.AddCommand(grouped(groupLife,
 		c.upCommand(), c.downCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
+		c.pauseCommand(), c.unpauseCommand(), c.scaleCommand(), c.rmCommand(), c.buildCommand(), c.pullCommand(),
 	)...)
 	root.AddCommand(grouped(groupLook,
 		c.psCommand(), c.logsCommand(), c.eventsCommand(), c.whyCommand(), c.waitCommand(), c.portCommand(),
+		c.topCommand(), c.statsCommand(), c.imagesCommand(), c.lsCommand(),
 	)...)
-	root.AddCommand(grouped(groupWork, c.execCommand(), c.runCommand())...)
-	root.AddCommand(grouped(groupMake, c.configCommand(), c.simulateCommand(), c.versionCommand())...)
-	root.AddCommand(c.superviseCommand())
+	root.AddCommand(grouped(groupWork, c.execCommand(), c.runCommand(), c.cpCommand(), c.watchCommand())...)
+	root.AddCommand(grouped(groupMake,
+		c.configCommand(), c.importCommand(), c.simulateCommand(), c.doctorCommand(),
+		c.systemdCommand(), c.schemaCommand(), c.versionCommand(),
+	)...)
+	root.AddCommand(c.superviseCommand(), c.providerCommand())
 }
 
 // source is what the flags say about where the project is read from.

@@ -188,10 +188,13 @@ func (s *screen) words(c service.Change) string {
 }
 
 // output shows a line that a service wrote.
-func (s *screen) output(name string, line []byte) error {
+func (s *screen) output(name string, line []byte) error { return s.stamped(name, "", line) }
+
+// stamped shows a line that a service wrote, after what says when.
+func (s *screen) stamped(name, stamp string, line []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.line(name, s.colour.paint("2", "│")+" "+printable(line))
+	return s.line(name, s.colour.paint("2", "│")+" "+stamp+printable(line))
 }
 
 // line writes one line; the caller holds mu.
@@ -244,13 +247,13 @@ func (s *screen) logs(ctx context.Context, all []service.Status, containers *doc
 			continue
 		}
 		o := service.LogOptions{Tail: 0, Follow: true}
-		following.Go(func() { showLogs(ctx, st, containers, o, func(line []byte) error { return s.output(st.Name, line) }) })
+		following.Go(func() { showLogs(ctx, st, containers, o, func(_ time.Time, line []byte) error { return s.output(st.Name, line) }) })
 	}
 	following.Wait()
 }
 
 // showLogs gives the lines of one replica, wherever they are kept.
-func showLogs(ctx context.Context, st service.Status, containers *docker.Backend, o service.LogOptions, emit func([]byte) error) error {
+func showLogs(ctx context.Context, st service.Status, containers *docker.Backend, o service.LogOptions, emit func(time.Time, []byte) error) error {
 	switch {
 	case st.Kind == service.Native && st.LogPath == "":
 		return nil
@@ -261,17 +264,17 @@ func showLogs(ctx context.Context, st service.Status, containers *docker.Backend
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	return containers.Logs(ctx, containers.Project(), keyOf(st), o, func(line []byte) {
-		if err := emit(line); err != nil {
+	return containers.Logs(ctx, containers.Project(), keyOf(st), o, func(at time.Time, line []byte) {
+		if err := emit(at, line); err != nil {
 			stop(err)
 		}
 	})
 }
 
 // plain shows a line without the name of its service.
-func (s *screen) plain(line []byte) error {
+func (s *screen) plain(stamp string, line []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := fmt.Fprintln(s.out, printable(line))
+	_, err := fmt.Fprintln(s.out, stamp+printable(line))
 	return err
 }

@@ -69,3 +69,22 @@ func (c *cli) engine(dir string) *docker.Backend {
 	last, _ := recall(dir)
 	return docker.New(docker.Options{Project: last.Project})
 }
+
+// declaredServices gives the services of the file that are named, or all.
+func (c *cli) declaredServices(ctx context.Context, names []string) (p runner.Project, all []service.Service, err error) {
+	src, err := c.source()
+	if err != nil {
+		return p, nil, err
+	}
+	if p, err = load(ctx, src, func(string, ...any) {}); err != nil || len(names) == 0 {
+		return p, p.Services, err
+	}
+	for _, name := range names {
+		svc, err := find(p, name)
+		if err != nil {
+			return p, nil, err
+		}
+		all = append(all, svc)
+	}
+	return p, all, nil
+}

@@ -39,7 +39,7 @@ func keeperArgv() ([]string, error) {
 func options(s service.Source) compose.Options {
 	return compose.Options{
 		Dir: s.Dir, ProjectDir: s.ProjectDir, Files: s.Files, Name: s.Name,
-		Profiles: s.Profiles, EnvFiles: s.EnvFiles, Environ: s.Environ,
+		Profiles: s.Profiles, EnvFiles: s.EnvFiles, Environ: s.Environ, Scale: s.Scale,
 		Supported: docker.Supported(),
 	}
 }
@@ -50,10 +50,28 @@ func load(ctx context.Context, s service.Source, warn func(string, ...any)) (run
 	if err != nil {
 		return runner.Project{}, err
 	}
+	if s.NativeOnly {
+		p.Services = nativeOnly(p.Services)
+	}
 	for _, w := range append(slices.Clone(p.Warnings), native.Warnings(p.Services)...) {
 		warn("%s", w)
 	}
 	return runner.Project{Name: p.Name, Dir: p.Dir, Services: p.Services, Policies: p.Policies}, nil
+}
+
+// nativeOnly leaves out the containers, and that others wait for them.
+func nativeOnly(all []service.Service) (left []service.Service) {
+	native := map[string]bool{}
+	for _, svc := range all {
+		native[svc.Name] = svc.Kind == service.Native
+	}
+	for _, svc := range all {
+		if native[svc.Name] {
+			svc.Needs = slices.DeleteFunc(slices.Clone(svc.Needs), func(n service.Need) bool { return !native[n.Service] })
+			left = append(left, svc)
+		}
+	}
+	return left
 }
 
 // A supervisor is a Runner that knows the file it came from. It implements
@@ -91,37 +109,51 @@ func (s *supervisor) Do(ctx context.Context, c service.Command) (service.Report,
 
 // apply reads the file anew, which must succeed before anything changes.
 func (s *supervisor) apply(ctx context.Context, c service.Command) (service.Report, error) {
+	plan, warnings, err := s.plan(ctx, c)
+	if err != nil {
+		return service.Report{}, err
+	}
+	if c.DryRun {
+		notes, err := s.runner.Preview(ctx, plan)
+		return service.Report{Notes: append(warnings, notes...)}, err
+	}
+	report, err := s.runner.Apply(ctx, plan)
+	report.Notes = append(warnings, report.Notes...)
+	return report, err
+}
+
+// plan reads the file and, unless it is for show only, makes it the one that later
+// commands use.
+func (s *supervisor) plan(ctx context.Context, c service.Command) (plan runner.Plan, warnings []string, err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	source := s.source
 	if c.Source != nil {
 		source = *c.Source
 	}
-	var warnings []string
 	project, err := load(ctx, source, func(format string, args ...any) {
 		warnings = append(warnings, fmt.Sprintf(format, args...))
 	})
 	if err == nil && project.Dir != s.dir {
 		err = fmt.Errorf("the file is of another directory, %s, than the project's, %s", project.Dir, s.dir)
 	}
-	if err == nil && c.Source != nil {
+	if err == nil && c.Source != nil && !c.DryRun {
 		err = remember(s.dir, remembered{source, project.Name})
 	}
 	if err != nil {
-		s.mu.Unlock()
-		return service.Report{}, err
+		return plan, nil, err
 	}
-	s.source = source
-	s.declare(project.Services)
-	plan := runner.Plan{
+	plan = runner.Plan{
 		Project: project, Names: c.Services, NoDeps: c.NoDeps, Orphans: c.Orphans,
 		Recreate: c.Recreate, Restart: c.Verb == service.VerbRestart, Grace: c.Grace,
 		Adopting: s.first && c.Verb == service.VerbUp,
 	}
-	s.first = s.first && c.Verb != service.VerbUp
-	s.mu.Unlock()
-	report, err := s.runner.Apply(ctx, plan)
-	report.Notes = append(warnings, report.Notes...)
-	return report, err
+	if !c.DryRun {
+		s.source = source
+		s.declare(project.Services)
+		s.first = s.first && c.Verb != service.VerbUp
+	}
+	return plan, warnings, nil
 }
 
 // remembered is the Source of the latest up, for later commands.

@@ -19,9 +19,10 @@ import (
 )
 
 type upOptions struct {
-	detach, wait, orphans, noDeps, recreate bool
-	waitTimeout                             int
-	services                                []string
+	detach, wait, orphans, noDeps, recreate, dryRun, watch bool
+
+	waitTimeout     int
+	scale, services []string
 }
 
 func (c *cli) upCommand() *cobra.Command {
@@ -40,6 +41,9 @@ supervised already, apply the file: only what changed is replaced.`,
 	f.BoolVar(&o.orphans, "remove-orphans", false, "end services that the file no longer names")
 	f.BoolVar(&o.noDeps, "no-deps", false, "leave the services that the named ones need alone")
 	f.BoolVar(&o.recreate, "force-recreate", false, "replace also what did not change")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be created, replaced, kept and removed, and do nothing")
+	f.BoolVarP(&o.watch, "watch", "w", false, "restart native services when files of theirs change, see develop.watch; in the foreground only")
+	f.StringArrayVar(&o.scale, "scale", nil, "SERVICE=REPLICAS instead of the file's number; may be given several times")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.services = args
 		return c.up(cmd.Context(), o)
@@ -56,12 +60,21 @@ func (o upOptions) command(src service.Source) service.Command {
 
 func (c *cli) up(ctx context.Context, o upOptions) error {
 	src, err := c.source()
+	if err == nil {
+		src.Scale, err = replicasOf("--scale", o.scale)
+	}
 	if err != nil {
 		return err
 	}
 	project, err := load(ctx, src, c.warn)
 	if err != nil {
 		return err
+	}
+	if o.dryRun {
+		return c.preview(ctx, o, project, src)
+	}
+	if o.watch && (o.detach || o.wait) {
+		return hinted{usageError("--watch needs the foreground"), "run healbot watch beside it"}
 	}
 	if o.detach || o.wait {
 		return c.upDetached(ctx, o, project, src)
@@ -76,7 +89,7 @@ func (c *cli) up(ctx context.Context, o upOptions) error {
 	for _, w := range warnings {
 		c.warn("%s", w)
 	}
-	return c.upForeground(ctx, o, h, src)
+	return c.upForeground(ctx, o, h, project, src)
 }
 
 // upDetached leaves a supervisor in the background.
@@ -106,7 +119,7 @@ func (c *cli) upDetached(ctx context.Context, o upOptions, p runner.Project, src
 
 // upForeground is the supervisor itself. The first signal stops everything in
 // order, the second kills.
-func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, src service.Source) error {
+func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, p runner.Project, src service.Source) error {
 	all := h.runner.Statuses()
 	scr := c.screen(all)
 	scr.say(fmt.Sprintf("%s: %s, supervised by pid %d; Ctrl-C stops them", h.project, count(len(all), "service"), os.Getpid()))
@@ -116,6 +129,9 @@ func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, src servic
 	changes := h.runner.Changes(watching)
 	shown.Go(func() { scr.follow(changes) })
 	shown.Go(func() { scr.logs(watching, h.runner.Statuses(), h.docker) })
+	if o.watch {
+		shown.Go(func() { watchBeside(watching, h, p, o.services, scr) })
+	}
 	stopKill := killOnSecond(ctx, scr, h.runner)
 	applied := make(chan error, 1)
 	running, giveUp := context.WithCancel(ctx)
@@ -214,6 +230,9 @@ func (c *cli) attach(ctx context.Context, o upOptions, p runner.Project, src ser
 	ended := make(chan struct{})
 	shown.Go(func() { scr.follow(changes); close(ended) })
 	shown.Go(func() { scr.logs(watching, all, containers) })
+	if o.watch {
+		shown.Go(func() { watchBeside(watching, client, p, o.services, scr) })
+	}
 	report, err := client.Do(ctx, o.command(src))
 	scr.notes(report.Notes)
 	if err == nil {

@@ -22,7 +22,8 @@ func (s *sink) ready() (int64, error) {
 			return open.Size, nil
 		}
 		s.file.Close()
-		s.file = nil
+		s.index.close()
+		s.file, s.index = nil, nil
 	}
 	f, err := openLog(s.log.Path)
 	if err != nil {
@@ -30,6 +31,9 @@ func (s *sink) ready() (int64, error) {
 	}
 	s.file = f
 	err = unix.Fstat(int(f.Fd()), &open)
+	if err == nil {
+		s.index = openIndex(s.log, open.Ino, open.Size)
+	}
 	return open.Size, err
 }
 

@@ -31,6 +31,10 @@ type Log struct {
 	Path     string `json:"path"` // absolute; "" keeps nothing
 	MaxSize  int64  `json:"max_size"`
 	MaxFiles int    `json:"max_files"` // the live one included
+
+	// Times is the folder of the log's own in which it is noted when what was written,
+	// see ReadIndex; "" notes nothing.
+	Times string `json:"times,omitempty"`
 }
 
 // A Mark is a place in a log: the end of its newest file when the instance started. The

@@ -27,6 +27,7 @@ type sink struct {
 	mu      sync.Mutex // guards what follows
 	log     Log
 	file    *os.File
+	index   *index      // of file
 	scratch [2]*os.File // a pipe for looking ahead; made when first needed
 	cause   error       // why the disk refuses; nil while it does not
 	again   time.Time   // when it is asked again
@@ -87,6 +88,7 @@ func (s *sink) write(pipe int) error {
 			size, n = 0, min(chunk, limit)
 		}
 	}
+	s.index.note(pipe, size)
 	_, err = unix.Splice(pipe, nil, int(s.file.Fd()), &size, int(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 	if errors.Is(err, unix.EINVAL) {
 		err = s.copy(pipe, size, int(n))
@@ -179,5 +181,6 @@ func (s *sink) close() {
 			f.Close()
 		}
 	}
-	s.file, s.scratch = nil, [2]*os.File{}
+	s.index.close()
+	s.file, s.index, s.scratch = nil, nil, [2]*os.File{}
 }

@@ -45,6 +45,9 @@ func (k *keeper) mend() error {
 	for _, u := range k.units {
 		_ = k.record(u)
 	}
+	for _, s := range k.sinks {
+		s.forgetIndex()
+	}
 	k.mu.Unlock()
 	k.listener.Close()
 	return k.listen()

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/healing-bot/healbot/internal/healtest"
+)
+
+// A workshop is a project of one container that commands are tried on.
+type workshop struct {
+	t    *testing.T
+	dir  string
+	name string
+}
+
+func newWorkshop(t *testing.T) *workshop {
+	healtest.NeedEngine(t)
+	w := &workshop{t, t.TempDir(), healtest.Unique("inside")}
+	file := fmt.Sprintf(`name: %s
+services:
+  box:
+    image: %s
+    command: [sleep]
+    environment: {GREETING: hello}
+    ports: ["127.0.0.1::8080"]
+`, w.name, healtest.Image(t))
+	if err := os.WriteFile(filepath.Join(w.dir, "healbot-compose.yml"), []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { endProject(t, w.dir) })
+	return w
+}
+
+// healbot runs a command and wants its exit code and something in its output.
+func (w *workshop) healbot(code int, want string, args ...string) string {
+	w.t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Dir = w.dir
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin = strings.NewReader("from here\n")
+	err := cmd.Run()
+	got := 0
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		w.t.Fatal(err)
+	}
+	if got != code || !strings.Contains(out.String(), want) {
+		w.t.Errorf("healbot %s: exit code %d, want %d with %q:\n%s", strings.Join(args, " "), got, code, want, out.String())
+	}
+	return out.String()
+}
+
+func TestCommandsOnAContainer(t *testing.T) {
+	w := newWorkshop(t)
+	w.healbot(0, "", "up", "-d")
+	w.healbot(0, "127.0.0.1:", "port", "box", "8080")
+	w.healbot(0, "hello", "exec", "box", "/fixture", "env", "GREETING")
+	w.healbot(0, "bye", "exec", "-e", "GREETING=bye", "box", "/fixture", "env", "GREETING")
+	w.healbot(3, "", "exec", "box", "/fixture", "exit", "3")
+	w.healbot(0, "once", "run", "--rm", "-e", "GREETING=once", "box", "env", "GREETING")
+	w.healbot(4, "", "run", "--rm", "--entrypoint", "/fixture", "box", "exit", "4")
+	w.healbot(0, "KIND", "stats", "--no-stream")
+	w.healbot(0, "sleep", "top", "box")
+	w.healbot(0, "fixture", "images")
+	w.healbot(0, "sha256:", "images", "-q", "box")
+	w.healbot(0, "box: paused", "pause", "box")
+	w.healbot(0, "box: unpaused", "unpause", "box")
+	w.healbot(1, "no such file or folder in the container: /nope", "cp", "box:/nope", "x")
+	w.healbot(0, "", "cp", "box:/fixture", "taken")
+	w.healbot(0, "", "cp", "healbot-compose.yml", "box:/in.yml")
+	w.healbot(0, "", "cp", "box:/in.yml", ".")
+	w.sameFile("in.yml", "healbot-compose.yml")
+	if out := w.healbot(0, "", "ps", "-q"); strings.Count(out, "\n") != 1 {
+		t.Errorf("a one-off is taken for a service:\n%s", out)
+	}
+}
+
+func TestRemoveAndPull(t *testing.T) {
+	w := newWorkshop(t)
+	w.healbot(0, "", "up", "-d")
+	w.healbot(0, "nothing to do", "rm", "-f")
+	w.healbot(0, "", "stop")
+	w.healbot(1, "--force does not ask", "rm")
+	w.healbot(0, "removed "+w.name+"-box-1", "rm", "-f", "box")
+	w.healbot(0, "", "start")
+	w.healbot(0, "running", "ps")
+	w.healbot(0, "removed", "rm", "-s", "-f")
+	w.healbot(1, "registry", "pull")
+	w.healbot(0, "registry", "pull", "--ignore-pull-failures", "-q")
+}
+
+func (w *workshop) sameFile(a, b string) {
+	w.t.Helper()
+	one, err := os.ReadFile(filepath.Join(w.dir, a))
+	two, other := os.ReadFile(filepath.Join(w.dir, b))
+	if err := errors.Join(err, other); err != nil {
+		w.t.Error(err)
+	}
+	if !bytes.Equal(one, two) {
+		w.t.Errorf("%s and %s are not the same", a, b)
+	}
+}

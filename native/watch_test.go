@@ -1,0 +1,144 @@
+package native
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/healing-bot/healbot/service"
+)
+
+func TestPatterns(t *testing.T) {
+	for _, c := range []struct {
+		patterns, name string
+		want           bool
+	}{
+		{"*.csv", "a.csv", true},
+		{"*.csv", "data/a.csv", false},
+		{"**/*.csv", "data/deep/a.csv", true},
+		{"**/*.csv", "a.csv", true},
+		{"data/", "data/x/y", true},
+		{"data", "database", false},
+		{"data !data/keep.py", "data/keep.py", false},
+		{"data !data/keep.py", "data/other.py", true},
+		{"a?c", "abc", true},
+		{"[ab].py", "b.py", true},
+		{"[ab].py", "c.py", false},
+		{"a.c", "abc", false},
+	} {
+		if got := parsePatterns(strings.Fields(c.patterns)).fit(c.name); got != c.want {
+			t.Errorf("%s on %s: %v", c.patterns, c.name, got)
+		}
+	}
+}
+
+// watching runs Watch over one service and gives what it tells.
+func watching(t *testing.T, dir string, triggers ...service.Trigger) <-chan Changed {
+	t.Helper()
+	svc := testService(dir, "true")
+	svc.Process.Watch = triggers
+	svc.Process.Python = &service.Python{Venv: filepath.Join(dir, "env")}
+	told, ended := make(chan Changed, 100), make(chan error, 1)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		ended <- Watch(ctx, []service.Service{svc}, func(s string) { t.Error(s) }, func(c Changed) { told <- c })
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	// It watches once it tells of a file that is written over and over.
+	probe := filepath.Join(dir, "probe")
+	for ready := false; !ready; {
+		file(t, probe, time.Now().String())
+		select {
+		case <-told:
+			ready = true
+		case <-time.After(2 * calm):
+		case err := <-ended:
+			t.Fatal(err)
+		}
+	}
+	return told
+}
+
+func next(t *testing.T, told <-chan Changed) Changed {
+	t.Helper()
+	select {
+	case c := <-told:
+		return c
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was told")
+		return Changed{}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "src", "__pycache__"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file(t, filepath.Join(dir, "requirements.txt"), "")
+	told := watching(t, dir,
+		service.Trigger{Path: dir, Ignore: []string{"data"}},
+		service.Trigger{Path: filepath.Join(dir, "requirements.txt"), Rebuild: true},
+	)
+	// What comes at once is one change; a new folder's files are seen from the first on.
+	for _, name := range []string{"src/new/deep/a.py", "src/new/b.py", "c.py"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file(t, path, "x")
+	}
+	if c := next(t, told); c.Rebuild || c.More != 2 {
+		t.Errorf("%+v", c)
+	}
+	file(t, filepath.Join(dir, "src/new/deep/a.py"), "y")
+	if c := next(t, told); c.More != 0 || !strings.HasSuffix(c.File, "deep/a.py") {
+		t.Errorf("in a new folder: %+v", c)
+	}
+	// What is not meant is not told; the editor's way of saving is.
+	for _, name := range []string{
+		"data/x", "src/__pycache__/a.pyc", ".git/index", "logs/web.log", ".healbot/x", "env/lib/y", "src/.a.py.swp", "src/a.py~",
+		".service_status.json", "..service_status.json123",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file(t, path, "x")
+	}
+	select {
+	case c := <-told:
+		t.Errorf("told of what is ignored: %+v", c)
+	case <-time.After(3 * calm):
+	}
+	file(t, filepath.Join(dir, "requirements.new~"), "x")
+	if err := os.Rename(filepath.Join(dir, "requirements.new~"), filepath.Join(dir, "requirements.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if c := next(t, told); !c.Rebuild {
+		t.Errorf("%+v", c)
+	}
+	if err := os.Remove(filepath.Join(dir, "c.py")); err != nil {
+		t.Fatal(err)
+	}
+	next(t, told)
+}
+
+func TestWatchOfNothing(t *testing.T) {
+	dir := t.TempDir()
+	svc := testService(dir, "true")
+	svc.Process.Watch = []service.Trigger{{Path: filepath.Join(dir, "none")}}
+	var said string
+	err := Watch(deadline(t), []service.Service{svc}, func(s string) { said += s }, func(Changed) {})
+	if err == nil || !strings.Contains(said, "none for web: no such file or directory: create it") {
+		t.Errorf("%v %q", err, said)
+	}
+}
