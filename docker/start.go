@@ -221,30 +221,34 @@ func (b *Backend) create(ctx context.Context, svc service.Service, replica int, 
 	made, err := ask(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) (container.CreateResponse, error) {
 		return cli.ContainerCreate(ctx, config, host, &network.NetworkingConfig{EndpointsConfig: plan.atOnce}, platform, called)
 	})
-	lost := false // the answer to an earlier creation
-	if errdefs.IsConflict(err) {
-		made.ID, err = b.conflict(ctx, svc, replica, called, err)
-		if err != nil {
+	lost := errdefs.IsConflict(err)
+	switch {
+	case lost:
+		if made.ID, err = b.conflict(ctx, svc, replica, called, err); err != nil {
 			return "", err
 		}
-		lost = true
-	}
-	if err != nil {
+	case err != nil:
 		return "", createFault(svc, err)
 	}
-	for network, e := range plan.later {
-		err := tell(ctx, b, callTime, func(ctx context.Context, cli *client.Client) error {
-			return cli.NetworkConnect(ctx, network, made.ID, e)
-		})
-		if lost && err != nil && strings.Contains(err.Error(), "already exists in network") {
-			continue
-		}
-		if err != nil {
-			b.discard(made.ID)
-			return "", createFault(svc, err)
-		}
+	if err := b.join(ctx, made.ID, plan.later, lost); err != nil {
+		b.discard(made.ID)
+		return "", createFault(svc, err)
 	}
 	return made.ID, nil
+}
+
+// join connects a container to networks. One that was made by an earlier call, whose
+// answer got lost, may be there already.
+func (b *Backend) join(ctx context.Context, id string, networks map[string]*network.EndpointSettings, lost bool) error {
+	for name, e := range networks {
+		err := tell(ctx, b, callTime, func(ctx context.Context, cli *client.Client) error {
+			return cli.NetworkConnect(ctx, name, id, e)
+		})
+		if err != nil && (!lost || !strings.Contains(err.Error(), "already exists in network")) {
+			return err
+		}
+	}
+	return nil
 }
 
 // conflict judges a name that is taken: by our own container, when an earlier answer of

@@ -98,9 +98,16 @@ func TestSinceAndUntil(t *testing.T) {
 	first, last := at[0], at[n-1]
 	mid := first.Add(last.Sub(first) / 2)
 	for _, o := range []service.LogOptions{
-		{Tail: -1, Since: first}, {Tail: -1, Since: mid}, {Tail: -1, Until: mid}, {Tail: 7, Until: mid}, {Tail: 7, Since: mid},
-		{Tail: 0, Until: mid}, {Tail: -1, Since: at[n/4], Until: at[n/2]}, {Tail: -1, Since: last.Add(time.Hour)},
-		{Tail: -1, Since: last.Add(-time.Millisecond)}, {Tail: -1, Until: first.Add(-time.Hour)},
+		{Tail: -1, Since: first},
+		{Tail: -1, Since: mid},
+		{Tail: -1, Until: mid},
+		{Tail: 7, Until: mid},
+		{Tail: 7, Since: mid},
+		{Tail: 0, Until: mid},
+		{Tail: -1, Since: at[n/4], Until: at[n/2]},
+		{Tail: -1, Since: last.Add(time.Hour)},
+		{Tail: -1, Since: last.Add(-time.Millisecond)},
+		{Tail: -1, Until: first.Add(-time.Hour)},
 	} {
 		_, got := timedLines(t, path, o)
 		if strings.Join(got, "\n") != strings.Join(want(o), "\n") {

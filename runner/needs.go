@@ -50,8 +50,12 @@ func (r *Runner) settle() {
 	r.answer()
 }
 
-// hold tells a unit whether its dependencies are ready, if that is news.
+// hold tells a unit whether its dependencies are ready, if that is news. A start that an
+// earlier supervisor began is no longer there to be held: adoption settles it.
 func (r *Runner) hold(u *unit) {
+	if u.state.Phase == policy.Launching && u.abandon == nil {
+		return
+	}
 	why := r.lacking(u)
 	switch why {
 	case u.state.Held:

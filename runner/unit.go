@@ -21,7 +21,7 @@ type unit struct {
 	state   policy.State
 	inst    Instance           // nil when none is at hand
 	live    *service.Instance  // what is shown as live; from the last supervisor until the backend was asked
-	abandon context.CancelFunc // gives up the start under way
+	abandon context.CancelFunc // gives up the start under way; nil before this supervisor made one
 	deafen  context.CancelFunc // ends the wait for a line of the instance's output
 	exit    *service.Exit      // how the latest instance ended
 	seq     int                // visible changes so far
@@ -116,7 +116,9 @@ func (r *Runner) do(u *unit, a policy.Action) {
 	case policy.Begin:
 		r.begin(u, a.Run)
 	case policy.Abandon:
-		u.abandon()
+		if u.abandon != nil {
+			u.abandon()
+		}
 	case policy.Terminate:
 		r.signal(u, u.svc.StopSignal)
 	case policy.Kill:

@@ -85,11 +85,9 @@ const shellWork = "$`&|;<>(){}*?~#\n"
 // of one, else by way of sh. Dollars are doubled, since Compose takes single ones.
 func commandLine(text string) any {
 	text = strings.TrimSpace(text)
-	first, _, _ := strings.Cut(text, " ")
-	if !strings.ContainsAny(text, shellWork) && !strings.Contains(first, "=") {
-		return text
-	}
-	if rest, ok := strings.CutPrefix(text, "exec "); ok && !strings.ContainsAny(rest, shellWork) {
+	rest := strings.TrimPrefix(text, "exec ")
+	first, _, _ := strings.Cut(rest, " ")
+	if !strings.ContainsAny(rest, shellWork) && !strings.Contains(first, "=") {
 		return rest
 	}
 	return []string{"sh", "-c", literal(text)}

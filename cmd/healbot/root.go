@@ -66,16 +66,16 @@ processes and containers alike, watches their health, and restarts what fails.`,
 
 // addCommands adds all commands, in the groups that help shows them in.
 func (c *cli) addCommands(root *cobra.Command) {
-	root.AddCommand(grouped(groupLife,
+	root.AddCommand(c.grouped(groupLife,
 		c.upCommand(), c.downCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
 		c.pauseCommand(), c.unpauseCommand(), c.scaleCommand(), c.rmCommand(), c.buildCommand(), c.pullCommand(),
 	)...)
-	root.AddCommand(grouped(groupLook,
+	root.AddCommand(c.grouped(groupLook,
 		c.psCommand(), c.logsCommand(), c.eventsCommand(), c.whyCommand(), c.waitCommand(), c.portCommand(),
 		c.topCommand(), c.statsCommand(), c.imagesCommand(), c.lsCommand(),
 	)...)
-	root.AddCommand(grouped(groupWork, c.execCommand(), c.runCommand(), c.cpCommand(), c.watchCommand())...)
-	root.AddCommand(grouped(groupMake,
+	root.AddCommand(c.grouped(groupWork, c.execCommand(), c.runCommand(), c.cpCommand(), c.watchCommand())...)
+	root.AddCommand(c.grouped(groupMake,
 		c.configCommand(), c.importCommand(), c.simulateCommand(), c.doctorCommand(),
 		c.systemdCommand(), c.schemaCommand(), c.versionCommand(),
 	)...)

@@ -247,7 +247,8 @@ func (s *screen) logs(ctx context.Context, all []service.Status, containers *doc
 			continue
 		}
 		o := service.LogOptions{Tail: 0, Follow: true}
-		following.Go(func() { showLogs(ctx, st, containers, o, func(_ time.Time, line []byte) error { return s.output(st.Name, line) }) })
+		emit := func(_ time.Time, line []byte) error { return s.output(st.Name, line) }
+		following.Go(func() { showLogs(ctx, st, containers, o, emit) })
 	}
 	following.Wait()
 }

@@ -53,6 +53,9 @@ func load(ctx context.Context, s service.Source, warn func(string, ...any)) (run
 	if s.NativeOnly {
 		p.Services = nativeOnly(p.Services)
 	}
+	if err := native.Conflicts(p.Services); err != nil {
+		return runner.Project{}, err
+	}
 	for _, w := range append(slices.Clone(p.Warnings), native.Warnings(p.Services)...) {
 		warn("%s", w)
 	}
