@@ -18,6 +18,7 @@ import (
 // An Instance is one run of a container: the same container started again is another.
 type Instance struct {
 	about service.Instance
+	from  time.Time // what the container wrote before it is another run's
 	*life
 }
 
@@ -43,7 +44,13 @@ func newInstance(w *watch, c container.InspectResponse, run int) *Instance {
 	if c.State.Health != nil && c.State.Health.Status != container.NoHealthcheck {
 		l.verdicts = make(chan service.Verdict, 1)
 	}
+	from := startedAt(c)
+	if c.State.Running {
+		// An engine may have got lines of a run before it noted that the run began.
+		from = engineTime(c.State.FinishedAt)
+	}
 	return &Instance{
+		from: from,
 		about: service.Instance{
 			Key:     keyOf(c.Config.Labels),
 			Run:     run,

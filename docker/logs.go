@@ -72,7 +72,7 @@ func (i *Instance) Output(ctx context.Context, emit func(line []byte)) error {
 	b := i.watch.backend
 	r := &logReader{
 		backend: b, project: i.watch.project, key: i.about.Key, emit: func(_ time.Time, line []byte) { emit(line) },
-		only: i.about.ID, id: i.about.ID, asked: i.about.Started,
+		only: i.about.ID, id: i.about.ID, asked: i.from,
 	}
 	for {
 		err := r.read(ctx, true)

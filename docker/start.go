@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/errdefs"
@@ -63,8 +64,9 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	return nil, b.startFault(ctx, svc, err)
 }
 
-// start starts a container, with its files if it is fresh, and follows it. It is not abandoned half-way when ctx ends:
-// the engine would go on, and nobody would know of the instance.
+// start starts a container, with its files if it is fresh, and follows it. It is not
+// abandoned half-way when ctx ends: the engine would go on, and nobody would know of the
+// instance.
 func (w *watch) start(ctx context.Context, svc service.Service, id string, run int, fresh bool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -76,13 +78,21 @@ func (w *watch) start(ctx context.Context, svc service.Service, id string, run i
 	}
 	ctx = context.WithoutCancel(ctx)
 	defer w.starting(id)()
+	began := time.Now()
 	err := tell(ctx, w.backend, slowTime, func(ctx context.Context, cli *client.Client) error {
 		return cli.ContainerStart(ctx, id, container.StartOptions{})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return w.register(ctx, id, run)
+	i, err := w.register(ctx, id, run)
+	if err == nil {
+		i.from = i.about.Started
+		if began.Before(i.from) { // else the engine's clock is not ours
+			i.from = began
+		}
+	}
+	return i, err
 }
 
 // obtain gives the container that is to be started for one replica; fresh says that it
