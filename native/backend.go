@@ -95,7 +95,7 @@ func (b *Backend) Adopt(ctx context.Context, project string) ([]*Instance, error
 }
 
 // Remove ends the keeper and takes away what it needed: sockets, records, locks,
-// FIFOs and secrets. Logs stay. It refuses while an instance lives.
+// FIFOs and secrets. Logs stay, with the times of their lines. It refuses while an instance lives.
 func (b *Backend) Remove(ctx context.Context, project string) error {
 	records, _ := filepath.Glob(filepath.Join(b.state(), "run", "*.json"))
 	client, err := b.connect(ctx, len(records) > 0)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -89,8 +90,13 @@ func TestFaultA7(t *testing.T) {
 	thaw := func() { _ = exec.Command("fsfreeze", "-u", mount).Run() }
 	defer thaw()
 	file(t, filepath.Join(dir, "go"), "")
-	until(t, "state D", func() bool {
-		return strings.Contains(read(t, fmt.Sprintf("/proc/%s/status", in.About().ID)), "State:\tD")
+	looks := 0
+	until(t, "state D, and no short wait for a disk", func() bool {
+		if status := read(t, fmt.Sprintf("/proc/%s/status", in.About().ID)); !strings.Contains(status, "Name:\ttouch\n") || !strings.Contains(status, "State:\tD") {
+			looks = 0
+		}
+		looks++
+		return looks > 20
 	})
 	err := in.Kill(deadline(t))
 	if err == nil || !strings.Contains(err.Error(), "does not end (state D)") {
@@ -271,4 +277,25 @@ func TestFaultE12(t *testing.T) {
 	if e := wait(t, start(t, newBackend(t, dir), sh(dir, "sleep 1000 & exit 3"))); e.Code != 3 || e.Left != 1 {
 		t.Errorf("exit: %v", e)
 	}
+}
+
+// Every processor is busy while a service writes 20,000 lines and ends: all of them are in
+// the log by the time that its end is told.
+func TestFaultE2(t *testing.T) {
+	for range 2 * runtime.NumCPU() {
+		busy := exec.Command("sh", "-c", "while :; do :; done")
+		if err := busy.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = busy.Process.Kill()
+			_ = busy.Wait()
+		}()
+	}
+	const n = 20000
+	dir := t.TempDir()
+	if e := wait(t, start(t, newBackend(t, dir), self(dir, "lines", fmt.Sprint(n), "9"))); e.Code != 9 {
+		t.Errorf("exit: %v", e)
+	}
+	numbered(t, n, filepath.Join(dir, "logs", "web.log"))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -329,7 +330,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Descriptors of keeper and backend stay the same over many starts.
+// Descriptors of keeper and backend, and goroutines, stay the same over many starts.
 func TestNoLeaks(t *testing.T) {
 	dir := t.TempDir()
 	b := newBackend(t, dir)
@@ -346,8 +347,10 @@ func TestNoLeaks(t *testing.T) {
 		}
 	}
 	run(5)
+	goroutines := runtime.NumGoroutine()
 	k, own := count(keeperPID(t, dir)), count(os.Getpid())
 	run(100)
+	until(t, "the goroutines have ended", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
 	if k2, own2 := count(keeperPID(t, dir)), count(os.Getpid()); k2 > k+2 || own2 > own+2 {
 		t.Errorf("descriptors: keeper %d to %d, own %d to %d", k, k2, own, own2)
 	}
@@ -379,7 +382,7 @@ func TestRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, _ := os.ReadDir(filepath.Join(dir, ".healbot"))
-	if len(left) != 0 || read(t, filepath.Join(dir, "logs", "web.log")) != "hi\n" {
+	if len(left) != 1 || left[0].Name() != "times" || read(t, filepath.Join(dir, "logs", "web.log")) != "hi\n" {
 		t.Errorf("left: %v", left)
 	}
 	until(t, "end of the keeper", func() bool { return keeperPID(t, dir) == 0 })

@@ -302,3 +302,21 @@ func TestOneKeeper(t *testing.T) {
 		t.Errorf("keeper %d, was %d", now, pid)
 	}
 }
+
+// Processes that fork and end at once, faster than anybody can look for them, are caught.
+func TestComets(t *testing.T) {
+	dir := t.TempDir()
+	svc := sh(dir, "f() { f & }; for i in 1 2 3 4 5; do f; done; echo flying; sleep 100")
+	svc.Process.Env = append(svc.Process.Env, "ORPHAN="+dir)
+	in := start(t, newBackend(t, dir), svc)
+	logOf(t, dir, "flying")
+	if err := in.Kill(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	wait(t, in)
+	if n := carriers(dir); n != 0 {
+		t.Errorf("%d processes are left", n)
+	}
+	t.Logf("gone after %v", time.Since(began))
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -77,8 +78,14 @@ func TestFaultF1(t *testing.T) {
 		t.Errorf("only %d looks and %d steps", r.looks, r.steps)
 	}
 	t.Logf("200 kills, %d looks, seq %v", r.looks, r.last)
+	if _, err := openFiles(dir, slog.New(slog.DiscardHandler), machineClock); err != nil {
+		t.Fatal(err)
+	}
 	left, _ := filepath.Glob(filepath.Join(dir, ".*status*"))
-	t.Logf("files that kills left: %d", len(left)-1)
+	torn, _ := filepath.Glob(filepath.Join(StateDir(dir), ".*"))
+	if len(left) != 1 || len(torn) != 0 {
+		t.Errorf("kills left %v %v", left, torn)
+	}
 }
 
 func killedWriter(t *testing.T, dir string) {

@@ -46,6 +46,13 @@ func openFiles(dir string, log *slog.Logger, now func() clock) (*files, error) {
 		}
 	}
 	f := &files{dir: dir, log: log, clock: now, pids: map[string]int{}, stopping: map[string]bool{}, hurry: make(chan chan struct{})}
+	// A supervisor that was killed while it wrote has left what was not renamed yet.
+	for _, path := range []string{StatusPath(dir), f.journalPath(), filepath.Join(dir, ".pids", "*.pid")} {
+		torn, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"?*"))
+		for _, t := range torn {
+			_ = os.Remove(t)
+		}
+	}
 	stale, _ := filepath.Glob(filepath.Join(dir, ".pids", "*.pid"))
 	for _, path := range stale {
 		f.pids[filepath.Base(path)] = 0

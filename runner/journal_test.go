@@ -1,6 +1,9 @@
 package runner
 
 import (
+	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,5 +129,50 @@ func TestMachineClock(t *testing.T) {
 	a, b := machineClock(), machineClock()
 	if a.Boot == "" || a.Boot != b.Boot || a.Uptime <= 0 || b.Uptime < a.Uptime || b.Wall.Before(a.Wall) {
 		t.Errorf("%+v and then %+v", a, b)
+	}
+}
+
+// A supervisor that dies while it makes a start, as a long build of an environment,
+// leaves a start that nobody answers; the next one makes it anew, uncounted.
+func TestAStartThatItsSupervisorDidNotSurvive(t *testing.T) {
+	for name, lives := range map[string]bool{"nothing came of it": false, "it came about": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := project(t, t.TempDir(), svc("web"))
+				b := newFakes()
+				over := make(chan struct{})
+				b.prepare = func(service.Service) error { <-over; return context.Canceled }
+				s := run(t, b, p)
+				s.begin()
+				s.want("web", service.Pending, "starting")
+				path := filepath.Join(StateDir(s.dir), "state.json")
+				time.Sleep(time.Second)
+				synctest.Wait()
+				journal, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				close(over)
+				s.end()
+				if err := os.WriteFile(path, journal, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				b = newFakes()
+				if lives {
+					f := newFake(b, p.Services[0], service.Key{Service: "web", Replica: 1}, 1)
+					b.live[f.about.Key], b.left = f, []Instance{f}
+				}
+				s = run(t, b, p)
+				s.begin()
+				time.Sleep(time.Minute)
+				if st := s.status("web"); st.State != service.Running || st.RestartsTotal != 0 {
+					t.Errorf("%s (%s), %d restarts", st.State, st.Reason, st.RestartsTotal)
+				}
+				if started := len(b.take()) > 0; started == lives {
+					t.Errorf("started: %v", started)
+				}
+				s.end()
+			})
+		})
 	}
 }

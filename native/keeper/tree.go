@@ -49,27 +49,44 @@ func (k *keeper) members(u *unit) []proc {
 }
 
 // lockHolders lists the processes that still hold the lock of an instance of which
-// nothing else is found: those that left its session and dropped its environment.
+// nothing else is found: those that left its session and dropped its environment, and
+// those that fork and end faster than a walk over all processes. As long as the lock is
+// held there are some, so it looks again.
 func (k *keeper) lockHolders(u *unit, all []proc) []proc {
 	if u.Job || !k.inside(u.Lock) {
 		return nil
 	}
+	for range looks {
+		live, held := holdersOf(u, all)
+		if !held || len(live) > 0 {
+			return live
+		}
+		all = allProcs()
+	}
+	return nil
+}
+
+// looks is how often a process is looked for that must be there.
+const looks = 100
+
+// holdersOf lists the processes that hold the lock of an instance, and says whether any
+// does.
+func holdersOf(u *unit, all []proc) (live []proc, held bool) {
 	f, err := lockFile(u.Lock)
 	if err == nil {
 		f.Close()
-		return nil
+		return nil, false
 	}
 	var st unix.Stat_t
 	if !errors.Is(err, errTaken) || unix.Lstat(u.Lock, &st) != nil {
-		return nil
+		return nil, false
 	}
-	var live []proc
 	for _, p := range all {
 		if p.pid > 1 && p.pid != os.Getpid() && p.live() && p.ticks >= u.Ticks && p.holds(st) {
 			live = append(live, p)
 		}
 	}
-	return live
+	return live, true
 }
 
 // clear returns when nothing of an instance lives whose leader has ended. If the
