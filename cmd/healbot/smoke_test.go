@@ -203,7 +203,9 @@ func (s *stack) nothingLeft(engine *client.Client, project string) {
 			s.Errorf("%s is left", name)
 		}
 	}
-	if left := s.processes(); len(left) > 0 {
+	var left []string
+	// The supervisor lets go of the project a moment before its process is gone.
+	if err := eventually(func() bool { left = s.processes(); return len(left) == 0 }); err != nil {
 		s.Errorf("processes left:\n%s", strings.Join(left, "\n"))
 	}
 }
