@@ -58,7 +58,7 @@ func (r *report) reword(err error, f *found, merged bool) bool {
 var quoted = regexp.MustCompile(`'([^']*)'`)
 
 func (r *report) schema(m []string, _ *found) bool {
-	path, rest := r.src.split(m[1]), m[2]
+	path, rest := r.src.eldest(r.src.split(m[1])), m[2]
 	switch {
 	case rest == "false schema":
 		r.unknownKey(path)

@@ -274,3 +274,22 @@ func (ss *sources) split(dotted string) []string {
 	}
 	return path
 }
+
+// eldest gives the path of the first service, by name, that shares what stands at path
+// through an anchor: compose-go complains of any of them, now of one and now of another.
+func (ss *sources) eldest(path []string) []string {
+	at, ok := ss.find(path)
+	services, listed := ss.find([]string{"services"})
+	if !ok || !listed || len(path) < 3 || path[0] != "services" || services.value.Kind != yaml.MappingNode {
+		return path
+	}
+	best := path
+	for i := 0; i+1 < len(services.value.Content); i += 2 {
+		name := services.value.Content[i].Value
+		other := append([]string{"services", name}, path[2:]...)
+		if same, ok := ss.find(other); ok && same.key == at.key && name < best[1] {
+			best = other
+		}
+	}
+	return best
+}
