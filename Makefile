@@ -3,9 +3,10 @@
 
 GO       ?= go
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
+COMPOSE  := github.com/docker/compose/v2
 STAND_IN := healing-bot/stand-in
 
-.PHONY: up build test format vet race python lint stand-in bench clean
+.PHONY: up build test format vet race python lint stand-in interop bench clean
 
 up: build $(if $(findstring $(STAND_IN),$(FLUENT_BIT_IMAGE)),stand-in)
 	bin/healbot up
@@ -37,6 +38,12 @@ python:
 
 lint:
 	$(LINT) run ./...
+
+# The tests beside the real docker compose, which is built first: two minutes, once.
+interop:
+	version=$$(cd tools/compose && $(GO) list -m -f '{{.Version}}' $(COMPOSE)) && \
+	$(GO) build -C tools/compose -ldflags "-X $(COMPOSE)/internal.Version=$$version" -o $(CURDIR)/bin/docker-compose $(COMPOSE)/cmd
+	HEALBOT_TEST_COMPOSE=$(CURDIR)/bin/docker-compose $(GO) test -race -count=1 -run DockerCompose ./cmd/healbot
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./bench/... ./runner/...

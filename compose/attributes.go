@@ -38,8 +38,10 @@ var natives = newAllowlist([]string{
 	"services.*.restart",
 	"services.*.scale",
 	"services.*.secrets",
+	"services.*.stdin_open",
 	"services.*.stop_grace_period",
 	"services.*.stop_signal",
+	"services.*.tty",
 	"services.*.ulimits",
 	"services.*.user",
 	"services.*.working_dir",
@@ -49,12 +51,9 @@ var natives = newAllowlist([]string{
 
 // nativeFiles are the attributes of secrets and configs that a native service can have.
 var nativeFiles = newAllowlist([]string{
-	"secrets.*.file", "secrets.*.environment", "secrets.*.external", "secrets.*.name",
-	"configs.*.file", "configs.*.environment", "configs.*.content", "configs.*.external", "configs.*.name",
+	"secrets.*.file", "secrets.*.environment", "secrets.*.external", "secrets.*.name", "secrets.*.labels",
+	"configs.*.file", "configs.*.environment", "configs.*.content", "configs.*.external", "configs.*.name", "configs.*.labels",
 })
-
-// planned are attributes that a native service can't have yet.
-var planned = map[string]bool{"stdin_open": true, "tty": true}
 
 const (
 	hostNetwork = "a native service uses the host's network; remove it"
@@ -85,10 +84,6 @@ var nativeHints = map[string]string{
 
 func (r *report) notNative(path []string) {
 	key := last(path)
-	if planned[key] {
-		r.at(path, "remove it, or run the service as a container", "%s is not supported yet for a native service", key)
-		return
-	}
 	hint := nativeHints[key]
 	switch {
 	case hint != "":
@@ -102,6 +97,17 @@ func (r *report) notNative(path []string) {
 	r.at(path, hint, "%s can't be honoured for a native service", key)
 }
 
+// containerHints say what to do instead of what a container can't have.
+var containerHints = map[string]string{
+	"pre_start":       "make it a service of its own with restart: no, and depend on it with service_completed_successfully",
+	"umask":           `the engine knows none: write it in the command, as in ["sh", "-c", "umask 027; exec …"]`,
+	"template_driver": "write the text as it shall be, or interpolate it with ${…} in content:",
+	"driver":          "write file: or environment:",
+	"driver_opts":     "write file: or environment:",
+	"models":          "run the model as a service, and give its address in environment",
+	"config":          "write file: or registry:",
+}
+
 func (r *report) notContainer(path []string) {
 	where := "for a container"
 	if path[0] != "services" {
@@ -111,8 +117,14 @@ func (r *report) notContainer(path []string) {
 		}
 	}
 	hint := "remove it: it would have no effect"
+	if known := containerHints[last(path)]; known != "" {
+		hint = known
+	}
 	if len(path) > 3 && path[2] == "build" {
-		where, hint = "in a build", "build the image with docker buildx, name it under image: and take build: out"
+		where = "in a build"
+	}
+	if len(path) > 4 && path[2] == "build" && path[3] == "secrets" {
+		hint = "write it in the Dockerfile: RUN --mount=type=secret,id=…," + last(path) + "=…"
 	}
 	r.at(path, hint, "%s is not supported yet %s", last(path), where)
 }

@@ -14,6 +14,7 @@ import (
 type converter struct {
 	*report
 	model   *model
+	paths   []string          // absolute paths of the files, as they were merged
 	dir     string            // project directory
 	environ map[string]string // what native services inherit from
 	over    overrides
@@ -56,7 +57,7 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 	h := c.healthOf(path, s.HealthCheck, own)
 	check, probe := c.check(path, s, h)
 	svc := service.Service{
-		Name: s.Name, Kind: kind, Project: c.model.Name, Dir: c.dir, Title: s.Name, Replicas: s.GetScale(),
+		Name: s.Name, Kind: kind, Project: c.model.Name, Dir: c.dir, Title: s.Name, Replicas: c.replicas(path, s),
 		Needs: c.needs(path, s), Check: check, StopSignal: c.signal(path, s.StopSignal, kind), Grace: c.grace(path, s),
 		Ports: c.ports(path, s, kind),
 		Quiet: s.Attach != nil && !*s.Attach,
@@ -75,7 +76,6 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 		svc.Hash = c.processHash(svc.Process, s)
 	} else {
 		svc.Image = c.image(path, s, check, h)
-		svc.Hash = imageHash(svc.Image)
 		if own.inherit != nil {
 			c.at(append(path, "x-healbot", "inherit_env"), "list the variables under environment", "inherit_env is for native services; a container inherits nothing")
 		}
@@ -127,4 +127,25 @@ func (c *converter) astray(path []string, ext types.Extensions) {
 			c.at(append(path, key), "move it there", "%s belongs into deploy.restart_policy", key)
 		}
 	}
+}
+
+// replicas gives how many instances are wanted. On one engine, deploy.mode global is one.
+func (c *converter) replicas(path []string, s types.ServiceConfig) int {
+	if s.Deploy == nil {
+		return s.GetScale()
+	}
+	at := append(path[:len(path):len(path)], "deploy", "mode")
+	switch s.Deploy.Mode {
+	case "", "replicated":
+	case "global":
+		if s.Deploy.Replicas != nil || s.Scale != nil {
+			c.at(at, "remove replicas, or write replicated", "mode global is one instance, so that it can't have replicas")
+		}
+		return 1
+	case "replicated-job", "global-job":
+		c.at(at, "remove it, and write restart: no", "mode %s is Swarm's; a job is a service that is not restarted", s.Deploy.Mode)
+	default:
+		c.at(at, "write replicated or global", "%s is not a mode", c.src.text(at))
+	}
+	return s.GetScale()
 }

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
@@ -29,4 +30,50 @@ func (c *converter) triggers(path []string, d *types.DevelopConfig) (all []servi
 		}
 	}
 	return all
+}
+
+// containerTriggers reads develop.watch of a container.
+func (c *converter) containerTriggers(path []string, s types.ServiceConfig) (all []service.Trigger) {
+	if s.Develop == nil {
+		return nil
+	}
+	for i, t := range s.Develop.Watch {
+		at := append(path[:len(path):len(path)], "develop", "watch", strconv.Itoa(i))
+		trigger := service.Trigger{
+			Path: absolute(c.dir, t.Path), Ignore: t.Ignore, Include: t.Include, Initial: t.InitialSync,
+			Rebuild: t.Action == types.WatchActionRebuild,
+			Restart: t.Action == types.WatchActionRestart || t.Action == types.WatchActionSyncRestart,
+		}
+		syncs := t.Action == types.WatchActionSync || t.Action == types.WatchActionSyncRestart || t.Action == types.WatchActionSyncExec
+		if syncs {
+			trigger.Target = t.Target
+		}
+		if t.Action == types.WatchActionSyncExec {
+			trigger.Exec = &t.Exec
+		}
+		switch {
+		case !syncs && !trigger.Rebuild && !trigger.Restart:
+			c.at(append(at, "action"), "write sync, sync+restart, sync+exec, restart or rebuild", "%s is not an action", t.Action)
+		case syncs && !strings.HasPrefix(t.Target, "/"):
+			c.at(append(at, "target"), "write the path in the container, from / on", "%s needs a target that is an absolute path", t.Action)
+		case trigger.Rebuild && s.Build == nil:
+			c.at(append(at, "action"), "write a build section, or another action", "there is nothing to rebuild: %s has no build section", s.Name)
+		case trigger.Exec != nil && len(trigger.Exec.Command) == 0:
+			c.at(append(at, "exec"), "write command: with what is to be run", "sync+exec needs a command")
+		default:
+			all = append(all, trigger)
+		}
+	}
+	return all
+}
+
+// containerHooks checks post_start and pre_stop of a container.
+func (c *converter) containerHooks(path []string, s types.ServiceConfig) {
+	for key, hooks := range map[string][]types.ServiceHook{"post_start": s.PostStart, "pre_stop": s.PreStop} {
+		for i, h := range hooks {
+			if len(h.Command) == 0 || h.Command[0] == "" {
+				c.at(append(path[:len(path):len(path)], key, strconv.Itoa(i)), "write command: with what is to be run", "the hook has no command")
+			}
+		}
+	}
 }

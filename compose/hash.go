@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"reflect"
+	"slices"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
@@ -22,7 +23,9 @@ func (c *converter) processHash(p *service.Process, s types.ServiceConfig) strin
 		Python *service.Python
 		Limits *service.Limits `json:",omitempty"`
 		Files  []service.File  `json:",omitempty"`
-	}{p.Argv, p.Dir, s.Environment, p.Python, asked(p.Limits), p.Files})
+		TTY    bool            `json:",omitempty"`
+		Stdin  bool            `json:",omitempty"`
+	}{p.Argv, p.Dir, s.Environment, p.Python, asked(p.Limits), p.Files, p.TTY, p.StdinOpen})
 }
 
 // asked gives limits, or nil if there are none.
@@ -34,15 +37,18 @@ func asked(l service.Limits) *service.Limits {
 }
 
 // imageHash covers what a container is created with: its whole configuration but
-// for what says when and how often it runs, and how its image is got; and what is in
-// the secrets and configs that are not files.
+// for what says when and how often it runs, what runs beside it, and how its image is got;
+// what is in the secrets and configs that are not files; and the native services that it
+// depends on, whose names it is given. Those of others it gets when it is next replaced.
 func imageHash(img *service.Image) string {
 	s := img.Config
 	s.DependsOn, s.Profiles, s.Scale, s.Restart, s.Extends, s.Develop = nil, nil, nil, "", nil, nil
 	s.Attach, s.PullPolicy, s.PullRefreshAfter, s.Build = nil, "", "", nil
+	s.PostStart, s.PreStop = nil, nil
 	if s.Deploy != nil {
 		d := *s.Deploy
 		d.RestartPolicy, d.Replicas, d.Extensions = nil, nil, nil
+		d.Mode, d.EndpointMode, d.Labels, d.UpdateConfig, d.RollbackConfig, d.Placement = "", "", nil, nil, nil, types.Placement{}
 		s.Deploy = &d
 		if reflect.ValueOf(d).IsZero() {
 			s.Deploy = nil
@@ -55,13 +61,21 @@ func imageHash(img *service.Image) string {
 	for name, f := range img.Configs {
 		files["config "+name] = types.FileObjectConfig{File: f.File, Content: f.Content}
 	}
-	if len(files) == 0 {
+	var natives []string
+	for name := range img.Config.DependsOn {
+		if slices.Contains(img.Natives, name) {
+			natives = append(natives, name)
+		}
+	}
+	if len(files) == 0 && len(natives) == 0 {
 		return digest(s)
 	}
+	slices.Sort(natives)
 	return digest(struct {
-		Config types.ServiceConfig
-		Files  map[string]types.FileObjectConfig
-	}{s, files})
+		Config  types.ServiceConfig
+		Files   map[string]types.FileObjectConfig
+		Natives []string `json:",omitempty"`
+	}{s, files, natives})
 }
 
 // digest is the SHA-256 of the JSON form, in which map keys are sorted.

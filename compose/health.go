@@ -94,7 +94,7 @@ func (c *converter) check(path []string, s types.ServiceConfig, h health) (*serv
 		c.at(append(at, "test"), "remove one of them", "test and a probe of healbot's own can't be used together")
 		return nil, policy.NoProbe
 	case own != nil && own.Log != "":
-		return own, policy.EngineProbe
+		return own, policy.LineProbe
 	case own != nil:
 		own.Timeout = *full.timeout
 		return own, policy.OwnProbe

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ func (c *converter) image(path []string, s types.ServiceConfig, check *service.C
 	if s.HealthCheck != nil && check != nil {
 		s.HealthCheck = engineCheck(s.HealthCheck, check, h)
 	}
+	s.CustomLabels = c.composeLabels(s)
 	img := &service.Image{Config: s, Networks: types.Networks{}, Volumes: types.Volumes{}, Secrets: types.Secrets{}, Configs: types.Configs{}}
 	for i, ref := range s.Secrets {
 		img.Secrets[ref.Source] = types.SecretConfig(c.object(path, "secrets", i, ref.Source, types.FileObjectConfig(c.model.Secrets[ref.Source])))
@@ -26,6 +28,11 @@ func (c *converter) image(path []string, s types.ServiceConfig, check *service.C
 	for i, ref := range s.Configs {
 		img.Configs[ref.Source] = types.ConfigObjConfig(c.object(path, "configs", i, ref.Source, types.FileObjectConfig(c.model.Configs[ref.Source])))
 	}
+	if s.Build != nil {
+		c.build(path, s, img)
+	}
+	img.Watch = c.containerTriggers(path, s)
+	c.containerHooks(path, s)
 	for name := range s.Networks {
 		if n, ok := c.model.Networks[name]; ok {
 			img.Networks[name] = n
@@ -50,6 +57,65 @@ func (c *converter) image(path []string, s types.ServiceConfig, check *service.C
 		}
 	}
 	return img
+}
+
+// build looks up what the build section refers to.
+func (c *converter) build(path []string, s types.ServiceConfig, img *service.Image) {
+	at := append(path[:len(path):len(path)], "build")
+	img.BuildSecrets = types.Secrets{}
+	for i, ref := range s.Build.Secrets {
+		img.BuildSecrets[ref.Source] = types.SecretConfig(c.object(at, "secrets", i, ref.Source, types.FileObjectConfig(c.model.Secrets[ref.Source])))
+	}
+	at = append(at, "additional_contexts")
+	for _, name := range sortedKeys(s.Build.AdditionalContexts) {
+		other, ok := strings.CutPrefix(s.Build.AdditionalContexts[name], types.ServicePrefix)
+		if !ok {
+			continue
+		}
+		base, known := c.model.Services[other]
+		switch {
+		case !known:
+			c.at(append(at, name), "declare it, or enable its profile", "there is no service %s to build from", other)
+		case base.Provider != nil:
+			c.at(append(at, name), "write the image of a container, as docker-image://NAME", "%s is a native service and has no image", other)
+		case c.buildsFrom(other, s.Name, map[string]bool{}):
+			c.at(append(at, name), "", "the image of %s is made from that of %s itself", other, s.Name)
+		}
+	}
+}
+
+// buildsFrom reports whether the image of one service is made from that of another, or
+// is the same.
+func (c *converter) buildsFrom(name, base string, seen map[string]bool) bool {
+	if name == base {
+		return true
+	}
+	s := c.model.Services[name]
+	if seen[name] || s.Build == nil {
+		return false
+	}
+	seen[name] = true
+	for _, from := range s.Build.AdditionalContexts {
+		if other, ok := strings.CutPrefix(from, types.ServicePrefix); ok && c.buildsFrom(other, base, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// composeLabels gives the labels by which docker compose ls knows the files, and down and
+// stop the order in which containers end. Native services are none of its containers.
+func (c *converter) composeLabels(s types.ServiceConfig) types.Labels {
+	var needs []string
+	for _, name := range sortedKeys(s.DependsOn) {
+		if n := s.DependsOn[name]; c.model.Services[name].Provider == nil {
+			needs = append(needs, fmt.Sprintf("%s:%s:%t", name, n.Condition, n.Restart))
+		}
+	}
+	return types.Labels{
+		"com.docker.compose.project.config_files": strings.Join(c.paths, ","),
+		"com.docker.compose.depends_on":           strings.Join(needs, ","),
+	}
 }
 
 // object gives what a secret or config of a container is, its content included.

@@ -11,9 +11,15 @@ import (
 // inspect checks the merged model of compose-go for what would be lost later on:
 // attributes that nothing honours, keys beginning with x- where the file chooses
 // the keys, the tail of a command, and fractions.
-func (r *report) inspect(dict map[string]any, supported, profiles []string) {
+func (r *report) inspect(dict map[string]any, o Options, profiles []string) {
 	services, _ := dict["services"].(map[string]any)
-	known := newAllowlist(supported)
+	known := newAllowlist(o.Supported)
+	if known != nil {
+		known = newAllowlist(slices.Concat(o.Supported, o.Ineffective))
+	}
+	for _, path := range o.Ineffective {
+		r.ineffective(nil, strings.Split(strings.ReplaceAll(path, ".[]", ""), "."), dict)
+	}
 	for _, name := range sortedKeys(services) {
 		svc, ok := services[name].(map[string]any)
 		if !ok || !active(svc, profiles) {
@@ -43,6 +49,27 @@ func (r *report) inspect(dict map[string]any, supported, profiles []string) {
 	}
 	for _, path := range chosenKeys {
 		r.lostKeys(nil, strings.Split(path, "."), dict)
+	}
+}
+
+// ineffective warns of an attribute that does nothing, wherever it stands.
+func (r *report) ineffective(path, rest []string, v any) {
+	m, ok := v.(map[string]any)
+	if !ok || m["provider"] != nil {
+		return
+	}
+	for _, key := range sortedKeys(m) {
+		if rest[0] != "*" && rest[0] != key || strings.HasPrefix(key, "x-") {
+			continue
+		}
+		at := append(slices.Clone(path), key)
+		if len(rest) > 1 {
+			r.ineffective(at, rest[1:], m[key])
+			continue
+		}
+		where := report{src: r.src}
+		where.at(at, "", "%s is for Swarm and does nothing on one engine", strings.Join(at[2:], "."))
+		r.warn("%s", where.problems[0].Error())
 	}
 }
 

@@ -121,6 +121,10 @@ func describeService(b *strings.Builder, s service.Service) {
 		describeLimits(b, p)
 	} else {
 		fmt.Fprintf(b, "  image %s\n", s.Image.Config.Image)
+		for _, t := range s.Image.Watch {
+			fmt.Fprintf(b, "  watch %s but %q only %q to %q: initial %v rebuild %v restart %v exec %v\n",
+				t.Path, t.Ignore, t.Include, t.Target, t.Initial, t.Rebuild, t.Restart, t.Exec != nil)
+		}
 	}
 	if s.Title != s.Name {
 		fmt.Fprintf(b, "  title %q\n", s.Title)
@@ -132,7 +136,12 @@ func describeService(b *strings.Builder, s service.Service) {
 		fmt.Fprintf(b, "  port %s\n", p)
 	}
 	for _, n := range s.Needs {
-		fmt.Fprintf(b, "  needs %+v\n", n)
+		at := n.Endpoint
+		n.Endpoint = nil
+		fmt.Fprintln(b, strings.TrimSuffix(fmt.Sprintf("  needs %+v", n), " Endpoint:<nil>}")+"}")
+		if at != nil {
+			fmt.Fprintf(b, "  told of %q at its address\n", at.Variables())
+		}
 	}
 	if c := s.Check; c != nil {
 		fmt.Fprintf(b, "  check")
@@ -175,8 +184,11 @@ func describePolicy(b *strings.Builder, name string, p policy.Policy) {
 	b.WriteByte('\n')
 	if p.Probe != policy.NoProbe {
 		who := "own"
-		if p.Probe == policy.EngineProbe {
+		switch p.Probe {
+		case policy.EngineProbe:
 			who = "engine"
+		case policy.LineProbe:
+			who = "line"
 		}
 		fmt.Fprintf(b, "  probe %s every %v, timeout %v, retries %d, start %v every %v", who, p.Interval, p.Timeout, p.Retries, p.StartPeriod, p.StartInterval)
 		if p.IgnoreUnhealthy {

@@ -20,6 +20,7 @@ const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 func (c *converter) process(path []string, s types.ServiceConfig, own extension) *service.Process {
 	p := &service.Process{
 		Argv:   append(slices.Clone([]string(s.Entrypoint)), s.Command...),
+		Entry:  len(s.Entrypoint),
 		Dir:    absolute(c.dir, s.WorkingDir),
 		Python: c.python(path, s.Provider),
 		Log:    c.log(path, s.Logging),
@@ -35,6 +36,7 @@ func (c *converter) process(path []string, s types.ServiceConfig, own extension)
 	p.Env = c.environment(path, s, p.Python, or(own.inherit, c.common.inherit))
 	p.Limits = c.limits(path, s, own)
 	p.Files = c.files(path, s)
+	p.TTY, p.StdinOpen = s.Tty, s.StdinOpen
 	p.Watch = c.triggers(path, s.Develop)
 	p.PostStart, p.PreStop = c.hooks(path, "post_start", s.PostStart, p), c.hooks(path, "pre_stop", s.PreStop, p)
 	return p

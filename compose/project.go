@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"regexp"
@@ -17,6 +18,7 @@ type Project struct {
 	Dir      string                   // absolute project directory
 	Files    []string                 // absolute, in the order in which they were merged
 	Services []service.Service        // sorted by name
+	Inactive []string                 // names of services that are in no active profile, sorted
 	Policies map[string]policy.Policy // by the service's name
 	Networks types.Networks           // declared networks, and the default one where a container uses it
 	Volumes  types.Volumes            // all declared volumes
@@ -26,12 +28,21 @@ type Project struct {
 	model *types.Project
 }
 
-// Config gives the merged project as "yaml" or "json". Unless showSecrets is set,
-// values of variables that look secret, and passwords in URLs, are masked.
-func (p *Project) Config(showSecrets bool, format string) ([]byte, error) {
+// Config gives the merged project as "yaml" or "json", with the services that are named
+// and what they need, or with all. Unless showSecrets is set, values of variables that
+// look secret, and passwords in URLs, are masked. A dollar sign is written as two, so that
+// what is given means the same as the files.
+func (p *Project) Config(showSecrets bool, format string, names ...string) ([]byte, error) {
 	m := p.model
+	if len(names) > 0 {
+		selected, err := m.WithSelectedServices(names)
+		if err != nil {
+			return nil, err
+		}
+		m = selected
+	}
 	if !showSecrets {
-		masked, err := p.model.WithServicesTransform(func(_ string, s types.ServiceConfig) (types.ServiceConfig, error) {
+		masked, err := m.WithServicesTransform(func(_ string, s types.ServiceConfig) (types.ServiceConfig, error) {
 			return maskService(s), nil
 		})
 		if err != nil {
@@ -43,13 +54,16 @@ func (p *Project) Config(showSecrets bool, format string) ([]byte, error) {
 			m.Extensions = with(m.Extensions, "x-healbot", maskNotices(own))
 		}
 	}
+	marshal := m.MarshalYAML
 	switch format {
 	case "", "yaml":
-		return m.MarshalYAML()
 	case "json":
-		return m.MarshalJSON()
+		marshal = m.MarshalJSON
+	default:
+		return nil, fmt.Errorf("unknown format %q: use yaml or json", format)
 	}
-	return nil, fmt.Errorf("unknown format %q: use yaml or json", format)
+	text, err := marshal()
+	return bytes.ReplaceAll(text, []byte("$"), []byte("$$")), err
 }
 
 // mask stands for a value that is not shown.

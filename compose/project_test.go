@@ -154,3 +154,30 @@ func TestLocate(t *testing.T) {
 		t.Error("standard input was accepted")
 	}
 }
+
+// What Config gives means the same as the files when it is read again.
+func TestConfigCanBeReadAgain(t *testing.T) {
+	const file = `
+services:
+  a:
+    provider: {type: healbot}
+    command: [sh, -c, "echo $$HOME $${X:-$X}"]
+`
+	first, err := load(t, file, "X=x", "HOME=/wrong")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"yaml", "json"} {
+		text, err := first.Config(true, format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := load(t, string(text), "X=y", "HOME=/wrong")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if got := again.Services[0].Process.Argv[2]; got != "echo $HOME ${X:-x}" {
+			t.Errorf("%s: %q", format, got)
+		}
+	}
+}

@@ -3,8 +3,10 @@ package compose
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -12,12 +14,21 @@ import (
 	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v4"
+	"golang.org/x/sys/unix"
 )
 
 // A model is what compose-go made of the files.
 type model struct {
 	*types.Project
 	supported []string
+}
+
+// profilesOf gives the profiles of those of the services named that are in no active one.
+func (m *model) profilesOf(names []string) (profiles []string) {
+	for _, name := range names {
+		profiles = append(profiles, m.DisabledServices[name].Profiles...)
+	}
+	return profiles
 }
 
 // scale sets how many replicas services have, whatever the file says.
@@ -81,23 +92,53 @@ func (r *report) read(ctx context.Context, f *found, o Options) (*model, error) 
 	return nil, nil
 }
 
+// outside runs f on a thread of its own that stands in the root directory, where this
+// process's directory has a character that means something in a URL: compose-go makes
+// one of it, as it is, and refuses every file then.
+func outside(f func()) {
+	if wd, err := os.Getwd(); err != nil || !strings.ContainsAny(wd, "%?#") {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if unix.Unshare(unix.CLONE_FS) == nil {
+			_ = unix.Chdir("/")
+		}
+		f()
+	}()
+	<-done
+}
+
 func (run *reading) load(ctx context.Context) (p *types.Project, err error) {
+	outside(func() { p, err = run.loadHere(ctx) })
+	return p, err
+}
+
+func (run *reading) loadHere(ctx context.Context) (p *types.Project, err error) {
 	defer func() {
 		if bug := recover(); bug != nil {
 			err = fmt.Errorf("compose-go gave up on the file: %v", bug)
 		}
 	}()
+	return loader.LoadWithContext(ctx, run.details(), loader.WithDiscardEnvFiles,
+		loader.WithProfiles(run.f.profiles),
+		loader.WithUnsupportedAttributesCheck(
+			[]loader.UnsupportedAttributePattern{{Detect: run.inspect}}, func([]loader.UnsupportedAttribute) {}),
+		run.options)
+}
+
+// details gives compose-go the files and the environment.
+func (run *reading) details() types.ConfigDetails {
 	details := types.ConfigDetails{WorkingDir: run.f.dir, Environment: types.Mapping(run.f.env).Clone()}
 	for _, s := range run.rep.src.list {
 		if s.main {
 			details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: s.file, Content: s.content})
 		}
 	}
-	return loader.LoadWithContext(ctx, details, loader.WithDiscardEnvFiles,
-		loader.WithProfiles(run.f.profiles),
-		loader.WithUnsupportedAttributesCheck(
-			[]loader.UnsupportedAttributePattern{{Detect: run.inspect}}, func([]loader.UnsupportedAttribute) {}),
-		run.options)
+	return details
 }
 
 func (run *reading) options(o *loader.Options) {
@@ -140,7 +181,7 @@ func (run *reading) substitute(text string, lookup template.Mapping) (string, er
 func (run *reading) inspect(v any) bool {
 	run.merged = true
 	if dict, ok := v.(map[string]any); ok {
-		run.rep.inspect(dict, run.o.Supported, run.f.profiles)
+		run.rep.inspect(dict, run.o, run.f.profiles)
 	}
 	return false
 }

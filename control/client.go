@@ -11,8 +11,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/healing-bot/healbot/service"
 )
@@ -21,14 +26,17 @@ import (
 var ErrNone = errors.New("nothing supervises this project")
 
 // A Client speaks to the supervisor of another process.
-type Client struct{ http *http.Client }
+type Client struct {
+	state string
+	http  *http.Client
+}
 
 var _ Supervisor = (*Client)(nil)
 
 // Dial finds the supervisor of the project whose private folder is state. The error
 // is ErrNone if there is none.
 func Dial(ctx context.Context, state string) (*Client, error) {
-	c := &Client{&http.Client{Transport: &http.Transport{
+	c := &Client{state, &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, state) },
 	}}}
 	conn, err := dial(ctx, state)
@@ -43,6 +51,9 @@ func dial(ctx context.Context, state string) (net.Conn, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNone
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("cannot reach the supervisor: %w%s", err, whose(state))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the supervisor: %w", err)
 	}
@@ -56,6 +67,19 @@ func dial(ctx context.Context, state string) (net.Conn, error) {
 		return nil, fmt.Errorf("cannot reach the supervisor at %s: %w", filepath.Join(state, socketName), err)
 	}
 	return conn, nil
+}
+
+// whose says who may do what the caller may not, going by the private folder.
+func whose(state string) string {
+	var st unix.Stat_t
+	if unix.Stat(state, &st) != nil {
+		return ""
+	}
+	owner := strconv.Itoa(int(st.Uid))
+	if u, err := user.LookupId(owner); err == nil {
+		owner = u.Username
+	}
+	return ": the project is " + owner + "'s; call healbot as that user"
 }
 
 // Close gives the connections back.
@@ -112,7 +136,8 @@ func (c *Client) Do(ctx context.Context, cmd service.Command) (service.Report, e
 	return a.Report, err
 }
 
-// Changes implements Supervisor.
+// Changes implements Supervisor. A stream that breaks off while the supervisor lives on
+// ends with a change that says so, see service.Change.Missed.
 func (c *Client) Changes(ctx context.Context) (<-chan service.Change, error) {
 	resp, err := c.request(ctx, http.MethodGet, "/v1/changes", nil)
 	if err != nil {
@@ -125,15 +150,31 @@ func (c *Client) Changes(ctx context.Context) (<-chan service.Change, error) {
 		lines := json.NewDecoder(resp.Body)
 		for {
 			var change service.Change
-			if lines.Decode(&change) != nil {
-				return
+			if err := lines.Decode(&change); err != nil {
+				if errors.Is(err, io.EOF) || !c.answers(ctx) {
+					return
+				}
+				change = service.Change{At: time.Now(), Missed: true}
 			}
 			select {
 			case changes <- change:
 			case <-ctx.Done():
 				return
 			}
+			if change.Missed {
+				return
+			}
 		}
 	}()
 	return changes, nil
+}
+
+// answers reports whether there is a supervisor still.
+func (c *Client) answers(ctx context.Context) bool {
+	conn, err := dial(ctx, c.state)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }

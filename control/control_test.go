@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/healing-bot/healbot/control"
 	"github.com/healing-bot/healbot/service"
@@ -53,7 +56,11 @@ func serve(t *testing.T, f *fake) (state string, c *control.Client) {
 
 func serveIn(t *testing.T, state string, f *fake) *control.Client {
 	t.Helper()
-	s, err := control.Serve(t.Context(), state, f)
+	lock, err := control.Acquire(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := control.Serve(t.Context(), lock, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +72,7 @@ func serveIn(t *testing.T, state string, f *fake) *control.Client {
 		c.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if err := s.Close(ctx); err != nil {
+		if err := errors.Join(s.Close(ctx), lock.Release()); err != nil {
 			t.Error("Close:", err)
 		}
 	})
@@ -190,5 +197,54 @@ func TestOneSupervisorOnly(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(state, "lock")); string(text) != fmt.Sprintln(os.Getpid()) {
 		t.Errorf("the lock file holds %q, %v", text, err)
+	}
+}
+
+// A folder that somebody removed is made anew, and lets nobody else in meanwhile.
+func TestFolderRemoved(t *testing.T) {
+	state, _ := serve(t, &fake{})
+	for range 2 {
+		if err := os.RemoveAll(state); err != nil {
+			t.Fatal(err)
+		}
+		var held *control.HeldError
+		if _, err := control.Acquire(state); !errors.As(err, &held) {
+			t.Fatalf("the lock of a folder that was removed: %v", err)
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			c, err := control.Dial(t.Context(), state)
+			if err == nil {
+				c.Close()
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := control.Acquire(state); !errors.As(err, &held) || held.PID != os.Getpid() {
+			t.Errorf("the lock of the new folder: %v", err)
+		}
+	}
+}
+
+// Who may not look into the private folder is told whose it is.
+func TestDialOfAStranger(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can act as somebody else")
+	}
+	dir := t.TempDir()
+	state := filepath.Join(dir, ".healbot")
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(state, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		_ = unix.Setfsuid(65534)
+		_, err := control.Dial(t.Context(), state)
+		told <- err
+	}()
+	if err := <-told; !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "root's; call healbot as that user") {
+		t.Errorf("told: %v", err)
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 )
 
 // A HeldError says that another process supervises the project.
@@ -22,8 +24,15 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("another healbot (pid %d) supervises this project", e.PID)
 }
 
-// A Lock makes its holder the supervisor of a project.
-type Lock struct{ f *flock.Flock }
+// A Lock makes its holder the supervisor of a project. It is a lock on a file, which says
+// who holds it, and one on the project's directory: somebody may remove the file.
+type Lock struct {
+	state string
+	dir   *os.File // nil where directories can't be locked
+
+	mu sync.Mutex // guards what follows
+	f  *flock.Flock
+}
 
 // Acquire takes the lock of the project whose private folder is state, without
 // waiting. The error is a *HeldError if somebody else has it.
@@ -31,23 +40,71 @@ func Acquire(state string) (*Lock, error) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot keep the project's state: %w", err)
 	}
-	path := filepath.Join(state, "lock")
-	l := &Lock{flock.New(path, flock.SetPermissions(0o600))}
-	got, err := l.f.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	l := &Lock{state: state}
+	var err error
+	if l.dir, err = lockDirectory(filepath.Dir(state)); err != nil {
+		return nil, err
 	}
-	if !got {
-		return nil, &HeldError{holder(path)}
-	}
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot write %s: %w", path, err), l.Release())
+	if err := l.lockFile(); err != nil {
+		return nil, errors.Join(err, l.Release())
 	}
 	return l, nil
 }
 
+// lockFile takes the lock on the file, which is made if it is not there.
+func (l *Lock) lockFile() error {
+	path := filepath.Join(l.state, "lock")
+	f := flock.New(path, flock.SetPermissions(0o600))
+	got, err := f.TryLock()
+	if err != nil {
+		return fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	if !got {
+		return &HeldError{holder(path)}
+	}
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+		return errors.Join(fmt.Errorf("cannot write %s: %w", path, err), f.Unlock())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f != nil { // a file that is gone
+		_ = l.f.Unlock()
+	}
+	l.f = f
+	return nil
+}
+
+// lockDirectory locks a directory; nil if its file system can't do that.
+func lockDirectory(path string) (*os.File, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the project's directory: %w", err)
+	}
+	switch err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case err == nil:
+		return dir, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		dir.Close()
+		return nil, &HeldError{holder(filepath.Join(path, ".healbot", "lock"))}
+	}
+	dir.Close()
+	return nil, nil
+}
+
 // Release lets others supervise the project.
-func (l *Lock) Release() error { return l.f.Unlock() }
+func (l *Lock) Release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var err error
+	if l.f != nil {
+		err = l.f.Unlock()
+	}
+	if l.dir != nil {
+		err = errors.Join(err, l.dir.Close())
+		l.dir = nil
+	}
+	return err
+}
 
 func holder(path string) int {
 	text, err := os.ReadFile(path)
@@ -64,7 +121,7 @@ func holder(path string) int {
 // Await takes the lock as Acquire does, but waits until it is free or ctx ends.
 func Await(ctx context.Context, state string) (*Lock, error) {
 	path := filepath.Join(state, "lock")
-	l := &Lock{flock.New(path, flock.SetPermissions(0o600))}
+	l := &Lock{state: state, f: flock.New(path, flock.SetPermissions(0o600))}
 	got := make(chan error, 1)
 	go func() { got <- l.f.Lock() }()
 	select {

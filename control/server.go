@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,11 +33,14 @@ type Supervisor interface {
 const (
 	socketName = "control.sock"
 	maxBody    = 1 << 20
+	patience   = 10 * time.Second // with a caller that does not read what it asked for
 )
 
-// Serve answers callers on the socket in the private folder state until ctx ends.
-// The caller holds the project's Lock.
-func Serve(ctx context.Context, state string, s Supervisor) (*Server, error) {
+// Serve answers callers on the socket in the private folder of the project that lock is
+// of, until ctx ends. A folder that somebody removes is made anew within seconds, with
+// socket and lock.
+func Serve(ctx context.Context, lock *Lock, s Supervisor) (*Server, error) {
+	state := lock.state
 	listener, err := listen(state)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", filepath.Join(state, socketName), err)
@@ -46,13 +50,15 @@ func Serve(ctx context.Context, state string, s Supervisor) (*Server, error) {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("POST /v1/do", h.do)
 	mux.HandleFunc("GET /v1/changes", h.changes)
-	server := &Server{path: filepath.Join(state, socketName), http: &http.Server{
+	server := &Server{path: filepath.Join(state, socketName), done: make(chan struct{}), http: &http.Server{
 		Handler:           http.MaxBytesHandler(mux, maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}}
 	go server.http.Serve(ownersOnly{listener})
+	server.work.Go(func() { server.tend(lock) })
 	return server, nil
 }
 
@@ -60,11 +66,46 @@ func Serve(ctx context.Context, state string, s Supervisor) (*Server, error) {
 type Server struct {
 	path string
 	http *http.Server
+	done chan struct{} // closed by Close
+	work sync.WaitGroup
+}
+
+// tendEvery is how often it is looked whether the socket is still there. The keeper of a
+// project looks as often.
+const tendEvery = time.Second
+
+// tend makes what somebody removed anew, until Close.
+func (s *Server) tend(lock *Lock) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-tick.C:
+		}
+		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := os.Mkdir(lock.state, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			continue // the whole project is gone
+		}
+		held := new(HeldError)
+		err := lock.lockFile()
+		if ours := errors.As(err, &held) && held.PID == os.Getpid(); err != nil && !ours {
+			continue
+		}
+		if listener, err := listen(lock.state); err == nil {
+			go s.http.Serve(ownersOnly{listener})
+		}
+	}
 }
 
 // Close lets requests under way finish, for as long as ctx allows, and removes the
 // socket.
 func (s *Server) Close(ctx context.Context) error {
+	close(s.done)
+	s.work.Wait()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = s.http.Close()
@@ -177,6 +218,7 @@ func (h handlers) changes(w http.ResponseWriter, req *http.Request) {
 	flush.Flush()
 	out := json.NewEncoder(w)
 	for c := range changes {
+		_ = flush.SetWriteDeadline(time.Now().Add(patience))
 		if out.Encode(c) != nil || flush.Flush() != nil {
 			return
 		}

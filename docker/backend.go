@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/healing-bot/healbot/service"
 )
@@ -26,6 +28,11 @@ type Options struct {
 	// Logger hears of what no caller waits for: an engine that went away, a network that
 	// stays. nil drops it.
 	Logger *slog.Logger
+	// Reach is called for the gateway of each network from which containers are to reach
+	// native services: its address with the length of the network. It may be called again
+	// for the same one. An error says that the gateway is no address of this host. nil: they
+	// listen there already.
+	Reach func(ctx context.Context, gateway netip.Prefix) error
 }
 
 // A Backend starts services as containers. Its methods may be called from several
@@ -34,6 +41,8 @@ type Backend struct {
 	host    string
 	project string
 	log     *slog.Logger
+	reach   func(context.Context, netip.Prefix) error
+	audit   time.Duration // how often all is inspected, whatever the events said
 	done    chan struct{} // closed by Close
 	work    sync.WaitGroup
 
@@ -44,10 +53,12 @@ type Backend struct {
 	client    *client.Client // nil: not connected
 	refused   error          // why the latest connection failed
 	refusedAt time.Time
-	watches   map[string]*watch        // by project
-	pulled    map[string]bool          // images pulled or built because their policy says so each time
-	builds    map[string]chan struct{} // a token in it: the image is being made
+	watches   map[string]*watch          // by project
+	pulled    map[string]bool            // images pulled or built because their policy says so each time
+	builds    map[string]chan struct{}   // a token in it: the image is being made
+	services  map[string]service.Service // as they are declared now, by name
 	byHand    chan *Instance
+	back      chan struct{}
 }
 
 var errClosed = errors.New("the Docker backend is closed")
@@ -60,14 +71,18 @@ func New(o Options) *Backend {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Backend{
-		host:    o.Host,
-		project: o.Project,
-		log:     log,
-		done:    make(chan struct{}),
-		watches: make(map[string]*watch),
-		pulled:  make(map[string]bool),
-		builds:  make(map[string]chan struct{}),
-		byHand:  make(chan *Instance, 64),
+		host:     o.Host,
+		project:  o.Project,
+		log:      log,
+		audit:    auditEvery,
+		reach:    o.Reach,
+		done:     make(chan struct{}),
+		watches:  make(map[string]*watch),
+		pulled:   make(map[string]bool),
+		builds:   make(map[string]chan struct{}),
+		services: make(map[string]service.Service),
+		byHand:   make(chan *Instance, 64),
+		back:     make(chan struct{}, 1),
 	}
 }
 
@@ -100,6 +115,9 @@ func (b *Backend) Project() string { return b.project }
 // by Adopt.
 func (b *Backend) ByHand() <-chan *Instance { return b.byHand }
 
+// Back tells that the engine answers again after it did not.
+func (b *Backend) Back() <-chan struct{} { return b.back }
+
 // Prepare makes ready what a container of svc needs: its image, which is pulled when
 // pull_policy says so, its networks and its volumes. note hears how far a pull is.
 //
@@ -109,6 +127,10 @@ func (b *Backend) Prepare(ctx context.Context, svc service.Service, note func(st
 	if err := isContainer(svc); err != nil {
 		return err
 	}
+	return b.excused(ctx, b.prepare(ctx, svc, note))
+}
+
+func (b *Backend) prepare(ctx context.Context, svc service.Service, note func(string)) error {
 	if err := b.prepareImage(ctx, svc, note); err != nil {
 		return err
 	}
@@ -122,23 +144,72 @@ func (b *Backend) Prepare(ctx context.Context, svc service.Service, note func(st
 	return b.ensureVolumes(ctx, svc)
 }
 
+// removedAtOnce is how many containers are removed at the same time.
+const removedAtOnce = 8
+
 // Remove takes away every container that healbot made for project, running or not,
 // with its unnamed volumes, and every network that healbot made for it. Named volumes
 // stay, and so does a network that others still use, which is logged.
 func (b *Backend) Remove(ctx context.Context, project string) error {
-	found, err := b.list(ctx, labelProject+"="+project)
+	found, err := b.ofProject(ctx, project)
 	if err != nil {
 		return err
 	}
+	var all errgroup.Group
+	all.SetLimit(removedAtOnce)
 	for _, c := range found {
-		if err := b.removeContainer(ctx, c.ID); err != nil {
-			return fmt.Errorf("cannot remove container %s: %w", name(c.Names), err)
-		}
+		all.Go(func() error {
+			if err := b.removeContainer(ctx, c.ID); err != nil {
+				return fmt.Errorf("cannot remove container %s: %w", name(c.Names), err)
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	for _, c := range found {
 		b.removeUnnamed(ctx, c)
 	}
 	return b.removeNetworks(ctx, project)
+}
+
+// ofProject lists the containers that healbot made for a project, those included that
+// were run once.
+func (b *Backend) ofProject(ctx context.Context, project string) ([]container.Summary, error) {
+	found, err := b.list(ctx, labelProject+"="+project)
+	if err != nil {
+		return nil, err
+	}
+	once, err := b.list(ctx, labelOneOff+"="+project)
+	return append(found, once...), err
+}
+
+// Left names the containers and networks that Remove would take away; nothing if one of
+// them is of a project of the same name in another directory than dir.
+func (b *Backend) Left(ctx context.Context, project, dir string) (names []string, err error) {
+	found, err := b.ofProject(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found {
+		if c.Labels[composeDir] != dir {
+			return nil, nil
+		}
+		names = append(names, "container "+name(c.Names))
+	}
+	networks, err := b.networksOf(ctx, project)
+	for _, n := range networks {
+		names = append(names, "network "+n.Name)
+	}
+	return names, err
+}
+
+// networksOf lists the networks that healbot made for a project.
+func (b *Backend) networksOf(ctx context.Context, project string) ([]network.Summary, error) {
+	return ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) ([]network.Summary, error) {
+		return cli.NetworkList(ctx, network.ListOptions{Filters: labelled(labelProject + "=" + project)})
+	})
 }
 
 func (b *Backend) removeContainer(ctx context.Context, id string) error {
@@ -152,9 +223,7 @@ func (b *Backend) removeContainer(ctx context.Context, id string) error {
 }
 
 func (b *Backend) removeNetworks(ctx context.Context, project string) error {
-	found, err := ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) ([]network.Summary, error) {
-		return cli.NetworkList(ctx, network.ListOptions{Filters: labelled(labelProject + "=" + project)})
-	})
+	found, err := b.networksOf(ctx, project)
 	if err != nil {
 		return err
 	}

@@ -26,10 +26,12 @@ type BuildOptions struct {
 	NoCache bool              // use nothing that an earlier build left
 	Pull    bool              // fetch newer base images
 	Args    map[string]string // build arguments, over those of the file
+	SSH     []string          // agent or keys, over those of the file: default, or ID=PATH
+	Builder string            // of docker buildx; "" for the one in use
 }
 
 // Build makes the image of svc from its build section, with BuildKit where the engine
-// prefers it. say hears each line of the build's output. A build that is under way for
+// prefers it, and with docker buildx where secrets and the like need it. say hears each line of the build's output. A build that is under way for
 // the same image is waited for first.
 //
 // It fails with service.ErrOutside when the engine, or the registry of a base image,
@@ -53,6 +55,9 @@ func (b *Backend) build(ctx context.Context, svc service.Service, o BuildOptions
 	from, err := contextOf(svc)
 	if err != nil {
 		return err
+	}
+	if beyondAPI(svc.Image.Config.Build, o) != "" {
+		return b.buildx(ctx, svc, o, from, say)
 	}
 	cli, err := b.dial(ctx)
 	if err != nil {
@@ -86,21 +91,12 @@ func (b *Backend) build(ctx context.Context, svc service.Service, o BuildOptions
 // buildOptions translates the build section.
 func (b *Backend) buildOptions(ctx context.Context, svc service.Service, o BuildOptions, from buildContext) (build.ImageBuildOptions, error) {
 	c := svc.Image.Config.Build
-	args := maps.Clone(c.Args)
-	if args == nil {
-		args = types.MappingWithEquals{}
-	}
-	for k, v := range o.Args {
-		args[k] = &v
-	}
-	labels := map[string]string{composeProject: svc.Project, composeService: svc.Name, labelProject: svc.Project}
-	maps.Copy(labels, c.Labels)
 	options := build.ImageBuildOptions{
 		Tags:          append([]string{svc.Image.Config.Image}, c.Tags...),
 		RemoteContext: from.remote,
 		Dockerfile:    from.dockerfile,
-		BuildArgs:     args,
-		Labels:        labels,
+		BuildArgs:     buildArgs(svc, o),
+		Labels:        buildLabels(svc),
 		NoCache:       c.NoCache || o.NoCache,
 		PullParent:    c.Pull || o.Pull,
 		Remove:        true,
@@ -126,6 +122,24 @@ func (b *Backend) buildOptions(ctx context.Context, svc service.Service, o Build
 		options.Version = ping
 	}
 	return options, err
+}
+
+// buildArgs gives the arguments of the file, and those of the user over them.
+func buildArgs(svc service.Service, o BuildOptions) types.MappingWithEquals {
+	args := maps.Clone(svc.Image.Config.Build.Args)
+	if args == nil {
+		args = types.MappingWithEquals{}
+	}
+	for k, v := range o.Args {
+		args[k] = &v
+	}
+	return args
+}
+
+func buildLabels(svc service.Service) map[string]string {
+	labels := map[string]string{composeProject: svc.Project, composeService: svc.Name, labelProject: svc.Project}
+	maps.Copy(labels, svc.Image.Config.Build.Labels)
+	return labels
 }
 
 // buildPlatform chooses the platform that is built for, since an engine builds for one:
@@ -191,12 +205,15 @@ var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 var baseUnreachable = regexp.MustCompile(`(?i)lookup \S+|no such host|connection refused|i/o timeout|network is unreachable|tls handshake timeout|client\.timeout|toomanyrequests`)
 
+// commandFailed matches what the builders say of a command that failed, and may have had
+// trouble with a network of its own.
+var commandFailed = regexp.MustCompile(`non-zero code|did not complete successfully|executor failed running`)
+
 // buildFault tells a build that can't work from one whose base image can't be had now.
 func buildFault(svc service.Service, err error) error {
 	text := plain(err)
 	full := fmt.Errorf("cannot build image %s of %s: %s", svc.Image.Config.Image, svc.Name, text)
-	ran := strings.Contains(text, "non-zero code") || strings.Contains(text, "did not complete successfully")
-	if diskFull(err) || (!ran && baseUnreachable.MatchString(text)) {
+	if diskFull(err) || (!commandFailed.MatchString(text) && baseUnreachable.MatchString(text)) {
 		return service.Outside(full)
 	}
 	return full

@@ -1,12 +1,16 @@
 package docker_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/healing-bot/healbot/internal/healtest"
@@ -26,6 +30,7 @@ func TestLabelsAndName(t *testing.T) {
 		"com.docker.compose.oneoff":              "False",
 		"com.docker.compose.config-hash":         svc.Hash,
 		"com.docker.compose.project.working_dir": svc.Dir,
+		"com.docker.compose.image":               c.Image,
 		"healbot.project":                        w.project,
 		"healbot.service":                        "web",
 		"healbot.replica":                        "1",
@@ -89,6 +94,42 @@ func TestAttributesReachTheEngine(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestBindThatIsNotRecursive(t *testing.T) {
+	w := newWorld(t)
+	svc := w.service("web", "sleep")
+	bind := &types.ServiceVolumeBind{CreateHostPath: true, Recursive: "disabled"}
+	svc.Image.Config.Volumes = []types.ServiceVolumeConfig{{Type: "bind", Source: t.TempDir(), Target: "/bound", Bind: bind, Consistency: "cached"}}
+	c := w.inspect(w.start(svc, 1).About().ID)
+	if m := c.HostConfig.Mounts; len(m) != 1 || !m[0].BindOptions.NonRecursive || m[0].Consistency != "cached" {
+		t.Errorf("mounts: %+v", m)
+	}
+	other := w.service("other", "sleep")
+	bind.Recursive = "readonly"
+	other.Image.Config.Volumes = svc.Image.Config.Volumes
+	if _, err := w.tryStart(other, 1); versions.LessThan(w.engine.ClientVersion(), "1.44") &&
+		(err == nil || !strings.Contains(err.Error(), "recursive: readonly needs Docker Engine 25 or later")) {
+		t.Errorf("with an engine too old for it: %v", err)
+	}
+}
+
+// TestAPISocket: the container reaches the engine, and has the credentials of docker login.
+func TestAPISocket(t *testing.T) {
+	w := newWorld(t)
+	login := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", login)
+	w.must(os.WriteFile(filepath.Join(login, "config.json"), []byte(`{"auths": {"registry.example": {"auth": "bWU6aHVudGVyMg=="}}}`), 0o600))
+	svc := w.service("web", "has", "/run/secrets/docker/config.json", `{"auths":{"registry.example":{"auth":"bWU6aHVudGVyMg=="}}}`)
+	svc.Image.Config.UseAPISocket = true
+	i := w.start(svc, 1)
+	c := w.inspect(i.About().ID)
+	if !slices.Contains(c.HostConfig.Binds, "/var/run/docker.sock:/var/run/docker.sock:rw") || !slices.Contains(c.Config.Env, "DOCKER_CONFIG=/run/secrets/docker") {
+		t.Errorf("binds %q, env %q", c.HostConfig.Binds, c.Config.Env)
+	}
+	if e := w.wait(i); e.Code != 0 {
+		t.Errorf("it did not find the credentials: %+v", e)
 	}
 }
 

@@ -25,6 +25,7 @@ type buildContext struct {
 	dir        string // "": remote is not
 	remote     string // URL that the engine fetches itself
 	dockerfile string // name of the Dockerfile within the context
+	file       string // path of the Dockerfile on this host, or within remote; "-" for one that stands in the Compose file
 	own        []byte // text of a Dockerfile that does not lie in it
 	ignored    *ignorelist
 }
@@ -37,7 +38,7 @@ func contextOf(svc service.Service) (buildContext, error) {
 		c.dockerfile = "Dockerfile"
 	}
 	if isRemote(c.dir) {
-		c.dir, c.remote = "", c.dir
+		c.dir, c.remote, c.file = "", c.dir, c.dockerfile
 		if config.DockerfileInline != "" {
 			return c, fmt.Errorf("service %s: dockerfile_inline can't be used with the remote context %s; keep the Dockerfile there", svc.Name, c.remote)
 		}
@@ -59,13 +60,13 @@ func (c *buildContext) place(name string, config *types.BuildConfig) (err error)
 		file = filepath.Join(c.dir, file)
 	}
 	if config.DockerfileInline != "" {
-		c.dockerfile, c.own = ownDockerfile, []byte(config.DockerfileInline)
+		c.dockerfile, c.file, c.own = ownDockerfile, "-", []byte(config.DockerfileInline)
 		c.ignored, err = readIgnore(c.dir, file)
 		return err
 	}
 	within, err := filepath.Rel(c.dir, file)
 	outside := err != nil || within == ".." || strings.HasPrefix(within, "../")
-	c.dockerfile = filepath.ToSlash(within)
+	c.dockerfile, c.file = filepath.ToSlash(within), file
 	if outside {
 		c.dockerfile = ownDockerfile
 		c.own, err = os.ReadFile(file)

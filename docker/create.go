@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
@@ -37,6 +38,8 @@ func containerConfig(svc service.Service, replica int, api string) (*container.C
 		Labels:       containerLabels(svc, replica),
 		Tty:          c.Tty,
 		OpenStdin:    c.StdinOpen,
+		AttachStdout: true,
+		AttachStderr: true,
 		StopSignal:   c.StopSignal,
 		ExposedPorts: exposed,
 		Healthcheck:  healthcheck(svc, api),
@@ -58,6 +61,7 @@ func hostConfig(svc service.Service, inherited []mount.Mount) (*container.HostCo
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", svc.Name, err)
 	}
+	security = append(security, credentialSpec(c.CredentialSpec)...)
 	host := &container.HostConfig{
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		PortBindings:   portBindings(c.Ports),
@@ -151,6 +155,18 @@ func healthcheck(svc service.Service, api string) *container.HealthConfig {
 		c.Retries = int(*h.Retries)
 	}
 	return c
+}
+
+// credentialSpec gives what an engine on Windows takes a service account from; any other
+// refuses it.
+func credentialSpec(c *types.CredentialSpecConfig) []string {
+	switch {
+	case c == nil:
+		return nil
+	case c.File != "":
+		return []string{"credentialspec=file://" + c.File}
+	}
+	return []string{"credentialspec=registry://" + c.Registry}
 }
 
 // securityOptions gives the options with seccomp profiles read from their files, which

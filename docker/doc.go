@@ -10,8 +10,8 @@
 //     is back. Nothing is remembered that the engine could not be asked for.
 //   - Only what bears healbot's own labels is started, stopped or removed. A container
 //     that has the name of ours without them is a clear error; a network or volume that
-//     was there before is used and kept. Named volumes are never removed. Unnamed ones
-//     go along when a container is replaced, and go with the project.
+//     was there before is used and kept. Named volumes are removed on request only.
+//     Unnamed ones go along when a container is replaced, and go with the project.
 //   - The engine's own restart policy is always off, so that there is one count of
 //     restarts. A health check that healbot runs itself switches the engine's off.
 //   - A container is started again as long as its configuration hash is the same and
@@ -26,8 +26,11 @@
 //     a stranger's signal is reported up to a second late; any other at once, and so is
 //     one by a single SIGKILL, with which neither a stop nor the engine's end begins.
 //   - An image with a build section is built when it is missing, with BuildKit where the
-//     engine prefers it, but without a session: secrets and ssh are refused. A container
-//     is replaced when it starts again after its image was built anew.
+//     engine prefers it; what needs a session with the builder, as secrets and ssh do, is
+//     built with the docker command and its plugin buildx. A container is replaced when
+//     it starts again after its image was built anew.
+//   - post_start runs in a container once it is up, and one that fails ends it; pre_stop
+//     runs before the stop signal, within the time that the stop is given.
 //   - Secrets and configs that are files are bound into the container; all others, and
 //     those with an owner or mode of their own, are copied in before it first starts.
 //   - What names another service (network_mode, pid, ipc, volumes_from, links) is looked

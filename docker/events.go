@@ -24,7 +24,7 @@ func (w *watch) follow(ctx context.Context) error {
 	if err := w.audit(ctx); err != nil {
 		return err
 	}
-	audit := time.NewTicker(auditEvery)
+	audit := time.NewTicker(w.backend.audit)
 	defer audit.Stop()
 	for {
 		due := w.settle(ctx)
@@ -54,7 +54,7 @@ func (w *watch) subscribe(ctx context.Context, lost context.CancelCauseFunc) (*q
 	if err != nil {
 		return nil, err
 	}
-	f := labelled(labelProject + "=" + w.project)
+	f := labelled(composeProject+"="+w.project, composeOneOff+"=False")
 	f.Add("type", string(events.ContainerEventType))
 	for _, a := range []events.Action{
 		events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionStop, events.ActionDestroy,
@@ -196,7 +196,7 @@ func (w *watch) settle(ctx context.Context) <-chan time.Time {
 			if next.IsZero() || due.Before(next) {
 				next = due
 			}
-		case w.engineLives(ctx):
+		case w.backend.engineLives(ctx):
 			w.conclude(ctx, i)
 		default:
 			w.finish(i, engineWent(judge(seen, nil, died)))

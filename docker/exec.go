@@ -26,6 +26,7 @@ type Call struct {
 	Privileged bool
 	TTY        bool
 	In         io.Reader // nil: no input
+	Detach     bool      // leave it running, without any stream
 	Out, Err   io.Writer // with a TTY all goes to Out
 	// Resize tells of the terminal's size, the present one first; nil without a TTY.
 	Resize <-chan Size
@@ -43,10 +44,16 @@ func (b *Backend) Exec(ctx context.Context, id string, call Call) (code int, err
 	}
 	made, err := cli.ContainerExecCreate(ctx, id, container.ExecOptions{
 		Cmd: call.Argv, Env: call.Env, WorkingDir: call.Dir, User: call.User, Privileged: call.Privileged,
-		Tty: call.TTY, AttachStdin: call.In != nil, AttachStdout: true, AttachStderr: true,
+		Tty: call.TTY, AttachStdin: call.In != nil, AttachStdout: !call.Detach, AttachStderr: !call.Detach,
 	})
+	if err == nil && call.Detach {
+		err = cli.ContainerExecStart(ctx, made.ID, container.ExecStartOptions{Detach: true})
+	}
 	if err != nil {
 		return 0, callFault(err)
+	}
+	if call.Detach {
+		return 0, nil
 	}
 	stream, err := cli.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{Tty: call.TTY})
 	if err != nil {

@@ -20,6 +20,15 @@ var (
 	runtimeErr  = regexp.MustCompile(`(?s)(?:OCI runtime|oci runtime|runc) create failed: (.*?)(?:: unknown)?$`)
 )
 
+// excused marks a failure as one from outside when the engine is going away: what it says
+// then means nothing.
+func (b *Backend) excused(ctx context.Context, err error) error {
+	if err == nil || isOutside(err) || ctx.Err() != nil || b.engineLives(ctx) {
+		return err
+	}
+	return service.Outside(fmt.Errorf("the Docker engine is going away: %w", err))
+}
+
 // createFault says why a container could not be created.
 func createFault(svc service.Service, err error) error {
 	switch {

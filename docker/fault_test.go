@@ -2,6 +2,7 @@ package docker
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -73,7 +74,7 @@ func TestSupportedIsTrue(t *testing.T) {
 		"services.*.image": true, "services.*.ports.[].target": true, "services.*.environment.*": true,
 		"services.*.deploy.resources.limits.memory": true, "services.*.depends_on.*.condition": true,
 		"services.*.volumes.[].tmpfs.size": true, "networks.*.ipam.config.[].subnet": true,
-		"services.*.build.context": true, "services.*.build.ssh": false, "services.*.secrets.[].uid": true, "services.*.volumes.[].bind.recursive": false,
+		"services.*.build.context": true, "services.*.build.ssh": true, "services.*.build.secrets.[].mode": false, "services.*.secrets.[].uid": true, "services.*.volumes.[].bind.recursive": true,
 		"services.*.links": true, "services.*.deploy.placement": false, "jobs.*.image": false,
 	} {
 		if have[path] != want {
@@ -81,13 +82,13 @@ func TestSupportedIsTrue(t *testing.T) {
 		}
 	}
 	known := make(map[string]bool)
-	for _, list := range [][]string{supported, loaded, refused} {
+	for _, list := range [][]string{supported, loaded, refused, ineffective} {
 		for _, p := range list {
 			if known[p] {
 				t.Errorf("%s is listed twice", p)
 			}
 			known[p] = true
-			if p != "version" && !covered(p, Supported()) && !covered(p, refused) && !have[p+".cpus"] && p != "include" {
+			if p != "version" && !covered(p, Supported()) && !covered(p, refused) && !slices.Contains(Ineffective(), p) && !have[p+".cpus"] && p != "include" {
 				t.Errorf("%s is no path of the schema", p)
 			}
 		}
@@ -110,6 +111,8 @@ func TestVolumeForms(t *testing.T) {
 		{types.ServiceVolumeConfig{Type: "bind", Source: "/a", Target: "/b"}, "/a:/b:rw"},
 		{types.ServiceVolumeConfig{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true, Bind: &types.ServiceVolumeBind{CreateHostPath: true, SELinux: "z", Propagation: "rslave"}}, "/a:/b:ro,z,rslave"},
 		{types.ServiceVolumeConfig{Type: "bind", Source: "/a", Target: "/b", Bind: &types.ServiceVolumeBind{}}, ""},
+		{types.ServiceVolumeConfig{Type: "bind", Source: "/a", Target: "/b", Consistency: "cached"}, "/a:/b:rw,cached"},
+		{types.ServiceVolumeConfig{Type: "bind", Source: "/a", Target: "/b", Bind: &types.ServiceVolumeBind{CreateHostPath: true, Recursive: "disabled"}}, ""},
 		{types.ServiceVolumeConfig{Type: "volume", Source: "a", Target: "/b"}, ""},
 	} {
 		if got, _ := asBind(c.v); got != c.want {

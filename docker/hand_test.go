@@ -58,6 +58,11 @@ func TestPausedByHand(t *testing.T) {
 	if v := w.verdict(i); !v.Unable || !strings.Contains(v.Why, "paused by hand") || !i.Paused() {
 		t.Errorf("paused, the verdict is %+v", v)
 	}
+	select {
+	case <-i.Pauses():
+	case <-w.within().Done():
+		t.Error("nobody was told of the pause")
+	}
 	w.must(w.engine.ContainerUnpause(w.within(), i.About().ID))
 	if v := w.verdict(i); !v.Healthy || i.Paused() {
 		t.Errorf("going on, the verdict is %+v", v)

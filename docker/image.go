@@ -33,28 +33,76 @@ func (b *Backend) prepareImage(ctx context.Context, svc service.Service, note fu
 	if config.Build != nil {
 		return b.prepareBuilt(ctx, svc, note)
 	}
-	always := false
-	switch config.PullPolicy {
-	case types.PullPolicyAlways:
-		always = true
-	case "", types.PullPolicyMissing, types.PullPolicyIfNotPresent, types.PullPolicyNever:
-	default:
-		return fmt.Errorf("service %s: pull_policy %s is not supported; use always, missing or never", svc.Name, config.PullPolicy)
+	policy, age, err := pullPolicy(config)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", svc.Name, err)
 	}
+	always := policy == types.PullPolicyAlways
 	b.mu.Lock()
 	done := b.pulled[config.Image]
 	b.mu.Unlock()
+	if policy == types.PullPolicyRefresh && !done {
+		return b.refresh(ctx, svc, age, note)
+	}
 	if !always || done {
 		_, err := b.imageID(ctx, config.Image)
 		if !errdefs.IsNotFound(err) {
 			return err
 		}
-		if config.PullPolicy == types.PullPolicyNever {
+		if policy == types.PullPolicyNever {
 			return fmt.Errorf("image %s not found here, and pull_policy is never; build or load it", config.Image)
 		}
 	}
 	if err := b.pull(ctx, config.Image, config.Platform, note); err != nil {
 		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pulled[config.Image] = true
+	return nil
+}
+
+// pullPolicy reads pull_policy: daily, weekly and every_TIME are a refresh of what is
+// older; age says than what.
+func pullPolicy(c types.ServiceConfig) (policy string, age time.Duration, err error) {
+	policy, age, err = c.GetPullPolicy()
+	switch {
+	case err != nil:
+		return "", 0, fmt.Errorf("pull_policy %s is not supported; use always, missing, never, daily, weekly or every_TIME, as in every_12h", c.PullPolicy)
+	case policy == types.PullPolicyBuild:
+		return "", 0, errors.New("pull_policy is build, and there is no build section")
+	case policy == types.PullPolicyRefresh && age == 0 && c.PullRefreshAfter != "":
+		every := types.ServiceConfig{ContainerSpec: types.ContainerSpec{PullPolicy: "every_" + c.PullRefreshAfter}}
+		if policy, age, err = every.GetPullPolicy(); err != nil {
+			return "", 0, fmt.Errorf("pull_refresh_after %s is no duration: write it as 12h or 3d", c.PullRefreshAfter)
+		}
+	}
+	return policy, age, nil
+}
+
+// refresh pulls an image that was pulled too long ago, once in the life of the backend.
+// The engine's time of the latest tagging tells, as with docker compose; an old engine
+// notes none for a pull, and then every image is old. Where the registry can't be had,
+// the image that is here will do.
+func (b *Backend) refresh(ctx context.Context, svc service.Service, age time.Duration, note func(string)) error {
+	config := svc.Image.Config
+	found, err := ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) (image.InspectResponse, error) {
+		return cli.ImageInspect(ctx, config.Image)
+	})
+	missing := errdefs.IsNotFound(err)
+	if err != nil && !missing {
+		return err
+	}
+	if !missing && time.Since(found.Metadata.LastTagTime) < age {
+		return nil
+	}
+	err = b.pull(ctx, config.Image, config.Platform, note)
+	if err != nil && (missing || ctx.Err() != nil) {
+		return err
+	}
+	if err != nil {
+		b.log.Warn("an image was not refreshed", "service", svc.Name, "why", err)
+		note(err.Error())
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,6 +146,47 @@ func (b *Backend) pull(ctx context.Context, ref, platform string, note func(stri
 		return unreachable(cli.DaemonHost(), err)
 	}
 	return pullFault(ref, err)
+}
+
+// Push sends the image of a service to its registry. say hears each step.
+func (b *Backend) Push(ctx context.Context, svc service.Service, say func(string)) error {
+	ref := svc.Image.Config.Image
+	cli, err := b.dial(ctx)
+	if err != nil {
+		return err
+	}
+	auth := registryAuth(ctx, ref)
+	if auth == "" {
+		auth = "e30=" // the engine wants some header, and {} is anonymous
+	}
+	stream, err := cli.ImagePush(ctx, ref, image.PushOptions{RegistryAuth: auth})
+	if err == nil {
+		defer stream.Close()
+		err = readPush(stream, say)
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("cannot push image %s of %s: %s", ref, svc.Name, plain(err))
+	}
+	return err
+}
+
+func readPush(r io.Reader, say func(string)) error {
+	for decoder := json.NewDecoder(r); ; {
+		var m jsonmessage.JSONMessage
+		if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		switch {
+		case m.Error != nil:
+			return m.Error
+		case m.ID == "" && m.Status != "":
+			say(m.Status)
+		case m.Status == "Pushed" || m.Status == "Layer already exists":
+			say(m.ID + ": " + m.Status)
+		}
+	}
 }
 
 // readPull reads the engine's report of a pull to its end.

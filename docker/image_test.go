@@ -26,7 +26,7 @@ func TestImageMissing(t *testing.T) {
 		{"never", healtest.Unique("missing"), types.PullPolicyNever, "pull_policy is never", false},
 		{"unreachable", "127.0.0.1:1/missing", "", "the registry is unreachable", true},
 		{"refused", host + "/missing", types.PullPolicyMissing, "nor in the registry", false},
-		{"unsupported policy", w.image, "daily", "pull_policy daily is not supported", false},
+		{"unknown policy", w.image, "sometimes", "pull_policy sometimes", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			svc := w.service("web", "sleep")

@@ -62,11 +62,60 @@ func (b *Backend) Images(ctx context.Context, project string) ([]Image, error) {
 	return all, nil
 }
 
-// Pull fetches the image of a service, whatever its pull policy says. note hears how
-// far it is.
-func (b *Backend) Pull(ctx context.Context, svc service.Service, note func(string)) error {
+// Outdated gives those replicas of services whose container was made from another image
+// than the one that bears the image's name now.
+func (b *Backend) Outdated(ctx context.Context, project string, services []service.Service) (all []service.Key, err error) {
+	if !slices.ContainsFunc(services, func(s service.Service) bool { return s.Image != nil }) {
+		return nil, nil
+	}
+	found, err := b.list(ctx, labelProject+"="+project)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found {
+		key, made := keyOf(c.Labels), c.Labels[composeImage]
+		i := slices.IndexFunc(services, func(s service.Service) bool { return s.Name == key.Service && s.Image != nil })
+		if i < 0 || made == "" {
+			continue
+		}
+		id, err := b.imageID(ctx, services[i].Image.Config.Image)
+		switch {
+		case errdefs.IsNotFound(err):
+		case err != nil:
+			return nil, err
+		case id != made:
+			all = append(all, key)
+		}
+	}
+	return all, nil
+}
+
+// RemoveImage takes an image's name away, and the image if it has no other; removed is
+// false if there is none of that name.
+func (b *Backend) RemoveImage(ctx context.Context, ref string) (removed bool, err error) {
+	err = tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
+		_, err := cli.ImageRemove(ctx, ref, image.RemoveOptions{})
+		return err
+	})
+	switch {
+	case errdefs.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("cannot remove image %s: %s", ref, plain(err))
+	}
+	return true, nil
+}
+
+// Pull fetches the image of a service, whatever its pull policy says; only if it is
+// missing here, if missing says so. note hears how far it is.
+func (b *Backend) Pull(ctx context.Context, svc service.Service, missing bool, note func(string)) error {
 	if err := isContainer(svc); err != nil {
 		return err
+	}
+	if missing {
+		if _, err := b.imageID(ctx, svc.Image.Config.Image); !errdefs.IsNotFound(err) {
+			return err
+		}
 	}
 	return b.pull(ctx, svc.Image.Config.Image, svc.Image.Config.Platform, note)
 }

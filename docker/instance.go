@@ -1,9 +1,12 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +19,7 @@ import (
 )
 
 // An Instance is one run of a container: the same container started again is another.
+// One whose container docker compose made is only followed: to end it is to let go of it.
 type Instance struct {
 	about service.Instance
 	from  time.Time // what the container wrote before it is another run's
@@ -28,17 +32,23 @@ type life struct {
 	verdicts chan service.Verdict // nil: no health check of the engine
 	ended    chan struct{}        // closed once exit is set
 	exit     service.Exit
-	hard     bool        // the engine's stop command begins with SIGKILL
-	paused   atomic.Bool // all its processes are suspended
+	hard     bool          // the engine's stop command begins with SIGKILL
+	theirs   bool          // docker compose made the container
+	paused   atomic.Bool   // all its processes are suspended
+	pauses   chan struct{} // a token in it: paused has changed
 
-	seen evidence // guarded by watch.mu
+	seen    evidence  // guarded by watch.mu
+	resumed time.Time // guarded by watch.mu: when it was last let go on after a pause
+	cause   string    // why we end it; "" for a cause that others know; guarded by watch.mu
 }
 
 // newInstance makes the instance that an inspected container is now.
 func newInstance(w *watch, c container.InspectResponse, run int) *Instance {
 	l := &life{
 		watch: w, ended: make(chan struct{}), hard: signalName(c.Config.StopSignal) == "SIGKILL",
-		seen: evidence{asked: make(map[string]int)},
+		theirs: theirs(c.Config.Labels),
+		seen:   evidence{asked: make(map[string]int)},
+		pauses: make(chan struct{}, 1),
 	}
 	l.paused.Store(c.State.Paused)
 	if c.State.Health != nil && c.State.Health.Status != container.NoHealthcheck {
@@ -56,12 +66,24 @@ func newInstance(w *watch, c container.InspectResponse, run int) *Instance {
 			Run:     run,
 			ID:      c.ID,
 			PID:     c.State.Pid,
+			Address: addressOf(c),
+			Stop:    c.Config.StopSignal,
 			Hash:    c.Config.Labels[labelHash],
 			Started: startedAt(c),
 			Ended:   !c.State.Running,
 		},
 		life: l,
 	}
+}
+
+// addressOf gives the address of a container on one of its networks.
+func addressOf(c container.InspectResponse) string {
+	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+		if at := c.NetworkSettings.Networks[name]; at.IPAddress != "" {
+			return at.IPAddress
+		}
+	}
+	return ""
 }
 
 // About says what the instance is. Its ID is the container's full id; its Run is 0 if
@@ -86,10 +108,25 @@ func (i *Instance) Wait(ctx context.Context) (service.Exit, error) {
 	}
 }
 
-// Signal sends sig, a name such as "SIGTERM", to the container's first process. An
-// instance that has ended is no error, and a later run of its container is not touched.
+// Signal sends sig, a name such as "SIGTERM", to the container's first process; before
+// its stop signal, its pre_stop hooks run in it, which is not waited for. An instance that
+// has ended is no error, and a later run of its container is not touched. A container that
+// docker compose made runs on, and only the instance ends.
 func (i *Instance) Signal(ctx context.Context, sig string) error {
+	svc, known := i.watch.backend.declared(i.about.Service)
+	if known && len(svc.Image.Config.PreStop) > 0 && signalName(sig) == signalName(cmp.Or(i.about.Stop, svc.StopSignal)) && !i.over() && !i.theirs {
+		i.stop(sig, svc.Image.Config.PreStop)
+		return nil
+	}
+	return i.send(ctx, sig)
+}
+
+func (i *Instance) send(ctx context.Context, sig string) error {
 	if i.over() {
+		return nil
+	}
+	if i.theirs {
+		i.watch.finish(i, service.Exit{Code: -1, Kept: true, At: time.Now()})
 		return nil
 	}
 	i.watch.expect(i, sig, 1)
@@ -110,7 +147,7 @@ func (i *Instance) Signal(ctx context.Context, sig string) error {
 }
 
 // Kill ends the container with SIGKILL, and with it everything in it.
-func (i *Instance) Kill(ctx context.Context) error { return i.Signal(ctx, "SIGKILL") }
+func (i *Instance) Kill(ctx context.Context) error { return i.send(ctx, "SIGKILL") }
 
 // Health gives the verdicts of the engine's health check, the present one first; nil
 // if the container has none. Only the latest verdict waits for a slow receiver. The
@@ -125,6 +162,16 @@ func (i *Instance) Health() <-chan service.Verdict {
 // Paused reports whether the container's processes are suspended: it then answers no
 // health check, and can still be stopped.
 func (i *Instance) Paused() bool { return i.paused.Load() }
+
+// Pauses gives something whenever Paused has changed. The channel is never closed.
+func (i *Instance) Pauses() <-chan struct{} { return i.pauses }
+
+// blame notes why we are about to end the run.
+func (i *Instance) blame(cause string) {
+	i.watch.mu.Lock()
+	defer i.watch.mu.Unlock()
+	i.cause = cause
+}
 
 func (i *Instance) over() bool {
 	select {

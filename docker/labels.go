@@ -14,12 +14,14 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
-// Our labels. What bears labelProject was made by healbot; nothing else is touched.
+// Our labels. What bears labelProject was made by healbot; nothing else is changed.
 const (
 	labelProject = "healbot.project"
 	labelService = "healbot.service"
 	labelReplica = "healbot.replica"
 	labelHash    = "healbot.hash"
+
+	labelOneOff = "healbot.oneoff" // of what a user runs once: its project; it has no other of ours
 )
 
 // Compose's labels, so that docker compose ps and ls show what healbot runs.
@@ -30,6 +32,7 @@ const (
 	composeOneOff  = "com.docker.compose.oneoff"
 	composeHash    = "com.docker.compose.config-hash"
 	composeDir     = "com.docker.compose.project.working_dir"
+	composeImage   = "com.docker.compose.image"
 	composeNetwork = "com.docker.compose.network"
 	composeVolume  = "com.docker.compose.volume"
 )
@@ -63,7 +66,22 @@ func containerName(svc service.Service, replica int) string {
 	return fmt.Sprintf("%s-%s-%d", svc.Project, svc.Name, replica)
 }
 
-// ours gives the labels that mark the containers of one replica.
+// marks gives the labels that mark the containers of one replica, also those that docker
+// compose made; one that was run for a single command is not among them.
+func marks(project string, key service.Key) []string {
+	return []string{
+		composeProject + "=" + project,
+		composeService + "=" + key.Service,
+		composeNumber + "=" + strconv.Itoa(key.Replica),
+		composeOneOff + "=False",
+	}
+}
+
+// theirs reports whether docker compose made a container of the project, and not healbot:
+// it is followed like one of ours, and never touched.
+func theirs(labels map[string]string) bool { return labels[labelProject] == "" }
+
+// ours gives the labels that mark the containers of one replica that healbot made.
 func ours(project string, key service.Key) []string {
 	return []string{
 		labelProject + "=" + project,
@@ -95,11 +113,11 @@ func (b *Backend) inspect(ctx context.Context, id string) (container.InspectResp
 
 // keyOf reads from a container's labels which replica it is.
 func keyOf(labels map[string]string) service.Key {
-	replica, err := strconv.Atoi(labels[labelReplica])
+	replica, err := strconv.Atoi(labels[composeNumber])
 	if err != nil {
 		replica = 1
 	}
-	return service.Key{Service: labels[labelService], Replica: replica}
+	return service.Key{Service: labels[composeService], Replica: replica}
 }
 
 // name gives a container's name as people know it.

@@ -19,11 +19,15 @@ const stampLength = len("2006-01-02T15:04:05.000000000Z ")
 // pieceLength is where the engine cuts a line in pieces, each with its own time.
 const pieceLength = 16 << 10
 
+// lineMax is how many bytes are given of a line at once. A line is split if it has as
+// many, as that of a native service is: a piece that has fewer is its end.
+const lineMax = 64 << 10
+
 // maxPiece bounds what is believed of a frame's length.
 const maxPiece = 16 << 20
 
 // readLines reads the engine's log stream and gives each line, put together from its
-// pieces, with the time of its first piece. A stream that is cut off is an error.
+// pieces, with the time of its first piece; a long one comes in parts of lineMax. A stream that is cut off is an error.
 func readLines(r io.Reader, tty bool, give func(time.Time, []byte)) error {
 	from := bufio.NewReaderSize(r, 2*pieceLength)
 	next := framed
@@ -64,6 +68,11 @@ func (l *line) add(piece []byte, give func(time.Time, []byte)) {
 	}
 	l.begun = true
 	text, ended := bytes.CutSuffix(piece, []byte("\n"))
+	for len(l.text)+len(text) >= lineMax {
+		n := lineMax - len(l.text)
+		give(l.at, append(l.text, text[:n]...))
+		l.text, text = l.text[:0], text[n:]
+	}
 	l.text = append(l.text, text...)
 	if ended {
 		l.end(give)

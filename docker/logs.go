@@ -26,8 +26,8 @@ const nextStart = 30 * time.Second
 
 // Logs gives the lines of one replica's container to emit, without their newlines,
 // standard output and standard error in the order in which the engine got them. A line
-// is valid only until emit returns. A long line comes whole; so does a last line that
-// has no newline. The time of a line is the engine's.
+// is valid only until emit returns. A line of more than 64 KiB comes in pieces of
+// that length, the last of which is shorter; a last line that has no newline comes as it is. The time of a line is the engine's.
 //
 // With o.Follow it goes on until ctx ends, over restarts, over replacements of the
 // container and over absences of the engine, without gap or repetition, and then returns
@@ -144,7 +144,7 @@ func (r *logReader) latest(ctx context.Context) (*container.InspectResponse, err
 	if r.only != "" {
 		return r.inspect(ctx, r.only)
 	}
-	found, err := r.backend.list(ctx, ours(r.project, r.key)...)
+	found, err := r.backend.list(ctx, marks(r.project, r.key)...)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func (r *logReader) awaitStart(ctx context.Context, began time.Time) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, nextStart)
 	defer cancel()
-	f := labelled(ours(r.project, r.key)...)
+	f := labelled(marks(r.project, r.key)...)
 	f.Add("type", string(events.ContainerEventType))
 	f.Add("event", string(events.ActionStart))
 	messages, errs := cli.Events(ctx, events.ListOptions{Filters: f, Since: unixTime(began)})

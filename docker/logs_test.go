@@ -57,9 +57,9 @@ func TestLogs(t *testing.T) {
 		{"tail", []string{"lines", "9"}, false, 2, []string{"line 8", "line 9"}},
 		{"none", []string{"lines", "9"}, false, 0, nil},
 		{"partial", []string{"partial"}, false, -1, []string{"first", "last without newline"}},
-		{"long", []string{"long", "65536"}, false, -1, []string{strings.Repeat("x", 65536)}},
+		{"long", []string{"long", "70000"}, false, -1, []string{strings.Repeat("x", 65536), strings.Repeat("x", 70000-65536)}},
 		{"terminal", []string{"lines", "2"}, true, -1, []string{"line 1", "line 2"}},
-		{"long-terminal", []string{"long", "65536"}, true, -1, []string{strings.Repeat("x", 65536)}},
+		{"long-terminal", []string{"long", "65536"}, true, -1, []string{strings.Repeat("x", 65536), ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			svc := w.service(c.name, c.args...)

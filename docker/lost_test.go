@@ -15,10 +15,10 @@ import (
 func TestReplyLost(t *testing.T) {
 	for name, suffix := range map[string]string{"create": "/containers/create", "start": "/start"} {
 		t.Run(name, func(t *testing.T) {
-			p := &proxy{}
+			p := &healtest.Proxy{}
 			w := newWorldBehindProxy(t, p)
 			svc := w.networked("web", "sleep")
-			p.expect(http.MethodPost, suffix, 0, 1)
+			p.Expect(http.MethodPost, suffix, 0, 1)
 			if _, err := w.tryStart(svc, 1); !errors.Is(err, service.ErrOutside) {
 				t.Fatalf("without an answer: %v", err)
 			}
@@ -39,11 +39,11 @@ func TestReplyLost(t *testing.T) {
 }
 
 func TestReplyToStopLost(t *testing.T) {
-	p := &proxy{}
+	p := &healtest.Proxy{}
 	w := newWorldBehindProxy(t, p)
 	i := w.start(w.service("web", "term", "4"), 1)
 	healtest.Ready(t, i.About().PID)
-	p.expect(http.MethodPost, "/kill", 0, 1)
+	p.Expect(http.MethodPost, "/kill", 0, 1)
 	if err := i.Signal(w.within(), "SIGTERM"); err != nil && !errors.Is(err, service.ErrOutside) {
 		t.Errorf("without an answer: %v", err)
 	}
@@ -56,11 +56,11 @@ func TestReplyToStopLost(t *testing.T) {
 // TestStopRefused: an engine that can't stop a container says so, and the container is
 // not given up.
 func TestStopRefused(t *testing.T) {
-	p := &proxy{}
+	p := &healtest.Proxy{}
 	w := newWorldBehindProxy(t, p)
 	svc := w.service("web", "sleep")
 	i := w.start(svc, 1)
-	p.expect(http.MethodPost, "/kill", http.StatusInternalServerError, 2)
+	p.Expect(http.MethodPost, "/kill", http.StatusInternalServerError, 2)
 	for range 2 {
 		if err := i.Kill(w.within()); err == nil || !strings.Contains(err.Error(), "out of order") {
 			t.Errorf("refused: %v", err)
@@ -76,7 +76,7 @@ func TestStopRefused(t *testing.T) {
 // TestAnotherAge: an engine that takes no version before 1.44, and whose events lack what
 // later versions left out.
 func TestAnotherAge(t *testing.T) {
-	w := newWorldBehindProxy(t, &proxy{from: "1.44", to: "1.52"})
+	w := newWorldBehindProxy(t, &healtest.Proxy{From: "1.44", To: "1.52"})
 	svc := w.networked("web", "term", "5")
 	i := w.start(withHealth(svc, []string{"CMD", "/fixture", "exit", "0"}), 1)
 	healtest.Ready(t, i.About().PID)
@@ -91,7 +91,7 @@ func TestAnotherAge(t *testing.T) {
 
 // TestOldestAge: an engine that knows nothing after 1.41.
 func TestOldestAge(t *testing.T) {
-	w := newWorldBehindProxy(t, &proxy{from: "1.12", to: "1.41"})
+	w := newWorldBehindProxy(t, &healtest.Proxy{From: "1.12", To: "1.41"})
 	i := w.start(w.networked("web", "sleep"), 1)
 	w.must(i.Kill(w.within()))
 	if e := w.wait(i); e.Signal != "SIGKILL" {

@@ -3,6 +3,8 @@ package docker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +100,10 @@ func TestEngineHangs(t *testing.T) {
 	svc := w.service("web", "sleep")
 	i := w.start(svc, 1)
 	w.must(p.run.Process.Signal(syscall.SIGSTOP))
+	healtest.Eventually(t, "the engine is stopped", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.run.Process.Pid))
+		return err == nil && strings.Contains(string(text), "State:\tT")
+	})
 	began := time.Now()
 	fresh := docker.New(docker.Options{Host: socketOf(p.dir)})
 	defer fresh.Close()

@@ -25,8 +25,9 @@ type OneOff struct {
 }
 
 // Run makes a container from svc for one command, runs it to its end and returns its
-// exit code. Cancelling ctx kills it. Nobody supervises such a container: it bears
-// Compose's labels and none of ours. Prepare made ready what it needs.
+// exit code; a call that is detached goes on by itself. Cancelling ctx kills it. Nobody
+// supervises such a container, and Remove takes it away with the project. Prepare made
+// ready what it needs.
 func (b *Backend) Run(ctx context.Context, svc service.Service, o OneOff) (code int, err error) {
 	cli, err := b.dial(ctx)
 	if err != nil {
@@ -35,6 +36,13 @@ func (b *Backend) Run(ctx context.Context, svc service.Service, o OneOff) (code 
 	id, err := b.createOneOff(ctx, cli, svc, o)
 	if err != nil {
 		return 0, err
+	}
+	if o.Detach {
+		if err := cli.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+			b.discard(id)
+			return 0, callFault(err)
+		}
+		return 0, nil
 	}
 	if !o.Keep {
 		defer b.discard(id)
@@ -94,14 +102,18 @@ func (b *Backend) createOneOff(ctx context.Context, cli *client.Client, svc serv
 	if err != nil {
 		return "", err
 	}
-	o.change(config, svc)
 	host, err := hostConfig(svc, nil)
+	if err == nil {
+		err = b.nameNatives(ctx, svc, config, host)
+	}
 	if err != nil {
 		return "", err
 	}
+	o.change(config, svc)
 	if !o.Ports {
 		host.PortBindings = nil
 	}
+	host.AutoRemove = o.Detach && !o.Keep
 	platform, err := parsePlatform(svc.Image.Config.Platform)
 	if err != nil {
 		return "", fmt.Errorf("service %s: %w", svc.Name, err)
@@ -132,17 +144,23 @@ func (o OneOff) called(svc service.Service) string {
 	if o.Name != "" {
 		return o.Name
 	}
+	return OneOffName(svc)
+}
+
+// OneOffName gives a name for a container of one command that no other has.
+func OneOffName(svc service.Service) string {
 	return fmt.Sprintf("%s-%s-run-%s", svc.Project, svc.Name, strings.ToLower(rand.Text()[:8]))
 }
 
 // change makes a service's configuration that of a one-off.
 func (o OneOff) change(c *container.Config, svc service.Service) {
 	maps.DeleteFunc(c.Labels, func(k, _ string) bool { return strings.HasPrefix(k, "healbot.") })
+	c.Labels[labelOneOff] = svc.Project
 	c.Labels[composeOneOff] = "True"
 	c.Labels[composeService] = svc.Name
 	c.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 	c.Tty, c.OpenStdin, c.StdinOnce = o.TTY, o.In != nil, o.In != nil
-	c.AttachStdin, c.AttachStdout, c.AttachStderr = o.In != nil, true, true
+	c.AttachStdin, c.AttachStdout, c.AttachStderr = o.In != nil, !o.Detach, !o.Detach
 	c.Env = append(c.Env, o.Env...)
 	if len(o.Argv) > 0 {
 		c.Cmd = o.Argv

@@ -30,7 +30,7 @@ func newOutlet(t *testing.T, engine string) *outlet {
 	t.Helper()
 	path, ok := strings.CutPrefix(engine, "unix://")
 	if !ok {
-		t.Skipf("the engine at %s has no socket here", engine)
+		healtest.Lacks(t, "the engine at %s has no socket here", engine)
 	}
 	o := &outlet{t: t, path: filepath.Join(t.TempDir(), "s"), engine: path}
 	o.plug()
@@ -88,6 +88,15 @@ func (o *outlet) pull() {
 	o.listen.Close()
 	o.mu.Unlock()
 	o.cut()
+}
+
+func newWorldBehindProxy(t *testing.T, p *healtest.Proxy) *world {
+	t.Helper()
+	w := newWorld(t)
+	p.Serve(t, w.engine)
+	w.backend = docker.New(docker.Options{Host: "unix://" + p.Path})
+	t.Cleanup(func() { w.backend.Close() })
+	return w
 }
 
 func newWorldBehind(t *testing.T) (*world, *outlet) {

@@ -140,6 +140,42 @@ func TestPullWithProgress(t *testing.T) {
 	}
 }
 
+// TestPullRefresh pulls again what was pulled too long ago, and makes do with it where
+// the registry is away.
+func TestPullRefresh(t *testing.T) {
+	w := newWorld(t)
+	r, ref := newRegistry(t, 1)
+	svc := w.pulled(ref)
+	s := &svc.Image.Config
+	for _, c := range []struct {
+		policy, after string
+		pulls         bool
+	}{
+		{"daily", "", true}, // it is missing
+		{"daily", "", false},
+		{"weekly", "", false},
+		{"refresh", "1h", false},
+		{"every_1ms", "", true},
+		{"refresh", "", true},
+	} {
+		s.PullPolicy, s.PullRefreshAfter = c.policy, c.after
+		before, b := r.pulls.Load(), open(t)
+		w.must(b.Prepare(w.within(), svc, func(string) {}))
+		if asked := r.pulls.Load() > before; asked != c.pulls {
+			t.Errorf("pull_policy %s %s: pulled %v", c.policy, c.after, asked)
+		}
+		w.must(w.engine.ImageTag(w.within(), ref, ref)) // old engines note no time of a pull
+	}
+	r.allow = "nobody"
+	w.must(open(t).Prepare(w.within(), svc, func(string) {}))
+	for policy, why := range map[string]string{"every_day": "every_12h", "sometimes": "not supported", "build": "no build section"} {
+		s.PullPolicy = policy
+		if err := open(t).Prepare(w.within(), svc, func(string) {}); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("pull_policy %s: %v", policy, err)
+		}
+	}
+}
+
 func TestPullWithCredentials(t *testing.T) {
 	w := newWorld(t)
 	r, ref := newRegistry(t, 1)

@@ -45,6 +45,9 @@ func (b *Backend) resolve(ctx context.Context, svc service.Service) (service.Ser
 		}
 		c.VolumesFrom[n] = strings.TrimSuffix(found[0].ID+":"+mode, ":")
 	}
+	if err := b.shareSocket(ctx, &image); err != nil {
+		return svc, err
+	}
 	links, err := b.resolveLinks(ctx, svc)
 	if err != nil {
 		return svc, err
@@ -100,7 +103,7 @@ func (b *Backend) containersOf(ctx context.Context, svc service.Service, name st
 }
 
 func rank(c container.Summary) int {
-	if c.State == container.StateRunning || c.State == container.StatePaused {
+	if alive(c) {
 		return 0
 	}
 	return 1
@@ -134,6 +137,8 @@ func checkVolumes(svc service.Service, api string) error {
 		switch {
 		case v.Volume != nil && v.Volume.Subpath != "" && versions.LessThan(api, "1.45"):
 			return fmt.Errorf("service %s: volume %s: subpath needs Docker Engine 26 or later", svc.Name, v.Target)
+		case v.Bind != nil && (v.Bind.Recursive == "writable" || v.Bind.Recursive == "readonly") && versions.LessThan(api, "1.44"):
+			return fmt.Errorf("service %s: volume %s: recursive: %s needs Docker Engine 25 or later", svc.Name, v.Target, v.Bind.Recursive)
 		case v.Type == types.VolumeTypeImage && versions.LessThan(api, "1.48"):
 			return fmt.Errorf("service %s: volume %s: type image needs Docker Engine 28 or later", svc.Name, v.Target)
 		}

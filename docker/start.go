@@ -30,6 +30,12 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	if err := isContainer(svc); err != nil {
 		return nil, err
 	}
+	i, err := b.begin(ctx, svc, replica, run)
+	return i, b.excused(ctx, err)
+}
+
+// begin is Start while the engine lives.
+func (b *Backend) begin(ctx context.Context, svc service.Service, replica, run int) (*Instance, error) {
 	w, err := b.watch(svc.Project)
 	if err != nil {
 		return nil, err
@@ -38,11 +44,15 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	if err != nil {
 		return nil, err
 	}
+	b.Declare([]service.Service{svc})
 	w.awaitStream(ctx)
 	if svc, err = b.resolve(ctx, svc); err != nil {
 		return nil, err
 	}
 	id, fresh, err := b.obtain(ctx, svc, replica)
+	if errors.Is(err, errTheirs) {
+		return w.register(ctx, id, run)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +66,7 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	}
 	if err == nil {
 		b.lookEarly(i, svc, cli.ClientVersion())
+		i.begin(svc.Image.Config.PostStart)
 		return i, nil
 	}
 	if fresh && !isOutside(err) {
@@ -95,12 +106,24 @@ func (w *watch) start(ctx context.Context, svc service.Service, id string, run i
 	return i, err
 }
 
+// errTheirs says that a container lives that docker compose made: it is taken as it is.
+var errTheirs = errors.New("the container belongs to docker compose")
+
 // obtain gives the container that is to be started for one replica; fresh says that it
-// never ran.
+// never ran. With errTheirs it runs already, and is not healbot's.
 func (b *Backend) obtain(ctx context.Context, svc service.Service, replica int) (id string, fresh bool, err error) {
-	found, err := b.list(ctx, ours(svc.Project, service.Key{Service: svc.Name, Replica: replica})...)
+	found, err := b.list(ctx, marks(svc.Project, service.Key{Service: svc.Name, Replica: replica})...)
 	if err != nil {
 		return "", false, err
+	}
+	for _, c := range found {
+		switch {
+		case !theirs(c.Labels):
+		case alive(c):
+			return c.ID, false, errTheirs
+		default:
+			return "", false, service.Outside(fmt.Errorf("docker compose made container %s, and it is %s; start it with docker compose start %s, or remove it with docker compose rm %[3]s", name(c.Names), c.State, svc.Name))
+		}
 	}
 	var inherited []mount.Mount
 	for _, c := range found {
@@ -114,7 +137,7 @@ func (b *Backend) obtain(ctx context.Context, svc service.Service, replica int) 
 			id, fresh = c.ID, c.State == container.StateCreated
 			continue
 		}
-		if id == "" && inherited == nil {
+		if id == "" && inherited == nil && !svc.Image.RenewVolumes {
 			inherited = unnamedVolumes(c.Mounts)
 		}
 		if err := b.retire(ctx, c); err != nil {
@@ -132,6 +155,9 @@ func (b *Backend) obtain(ctx context.Context, svc service.Service, replica int) 
 // configuration, on networks that still are the same ones, and from the image that a
 // pull or a build brought.
 func (b *Backend) usable(ctx context.Context, svc service.Service, c container.Summary) (bool, error) {
+	if svc.Renew && c.State != container.StateRunning {
+		return false, nil
+	}
 	if c.Labels[labelHash] != svc.Hash || c.State == container.StateDead || c.State == container.StateRemoving {
 		return false, nil
 	}
@@ -163,7 +189,7 @@ func (b *Backend) usable(ctx context.Context, svc service.Service, c container.S
 // retire removes a container of ours that is not used again. Its unnamed volumes stay:
 // their data goes along to the next one. A living one is asked to stop first.
 func (b *Backend) retire(ctx context.Context, c container.Summary) error {
-	if c.State == container.StateRunning || c.State == container.StatePaused {
+	if alive(c) {
 		err := tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
 			return cli.ContainerStop(ctx, c.ID, container.StopOptions{})
 		})
@@ -216,6 +242,9 @@ func (b *Backend) create(ctx context.Context, svc service.Service, replica int, 
 	if err != nil {
 		return "", err
 	}
+	if err := b.nameNatives(ctx, svc, config, host); err != nil {
+		return "", err
+	}
 	platform, err := parsePlatform(svc.Image.Config.Platform)
 	if err != nil {
 		return "", fmt.Errorf("service %s: %w", svc.Name, err)
@@ -227,6 +256,9 @@ func (b *Backend) create(ctx context.Context, svc service.Service, replica int, 
 	plan, err := planEndpoints(svc, called, api)
 	if err != nil {
 		return "", err
+	}
+	if image, err := b.imageID(ctx, config.Image); err == nil {
+		config.Labels[composeImage] = image
 	}
 	made, err := ask(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) (container.CreateResponse, error) {
 		return cli.ContainerCreate(ctx, config, host, &network.NetworkingConfig{EndpointsConfig: plan.atOnce}, platform, called)
@@ -280,6 +312,10 @@ func (b *Backend) conflict(ctx context.Context, svc service.Service, replica int
 		return "", service.Outside(fmt.Errorf("container %s is still being removed", called))
 	}
 	return "", fmt.Errorf("the container name %s is taken by a container that healbot did not make for it (image %s, id %.12s); rename or remove that one, or set container_name", called, holder.Config.Image, holder.ID)
+}
+
+func alive(c container.Summary) bool {
+	return c.State == container.StateRunning || c.State == container.StatePaused
 }
 
 func networkGone(err error) bool {

@@ -41,6 +41,7 @@ func TestSupport(t *testing.T) {
 type attribute struct {
 	path              string
 	container, native bool
+	ineffective       bool // taken for a container, with a warning
 }
 
 func attributes() []attribute {
@@ -48,10 +49,15 @@ func attributes() []attribute {
 	var all []attribute
 	for _, p := range schema.AttributePaths() {
 		path := string(p)
-		all = append(all, attribute{path, reaches(containers, path), reaches(natives, path)})
+		all = append(all, attribute{path, reaches(containers, path), reaches(natives, path), idle(path)})
 	}
 	slices.SortFunc(all, func(a, b attribute) int { return strings.Compare(a.path, b.path) })
 	return all
+}
+
+// idle reports whether path, or something above it, does nothing.
+func idle(path string) bool {
+	return slices.ContainsFunc(docker.Ineffective(), func(s string) bool { return s == path || strings.HasPrefix(path, s+".") })
 }
 
 // reaches reports whether path, or anything below it, is among those supported.
@@ -65,7 +71,10 @@ func drawSupport() string {
 	b.WriteString("# What healbot takes from the Compose Specification\n\n" +
 		"Drawn from the code; `go test ./docker -run TestSupport -update` renews it. An attribute that is\n" +
 		"refused is an error with file, line and a hint: nothing is dropped in silence. Fields that begin\n" +
-		"with `x-` are always allowed. `jobs` are refused as a whole.\n\n")
+		"with `x-` are always allowed. `jobs` are refused as a whole. What is for Swarm alone does nothing on\n" +
+		"one engine: like docker compose, healbot takes it, and it says so in a warning. `deploy.mode: global` is\n" +
+		"one instance. Builds that need a session with the builder (secrets, ssh, additional_contexts, cache_to,\n" +
+		"no_cache_filter, entitlements, attestations) are made with `docker buildx`, which must be installed then.\n\n")
 	b.WriteString("| | container | native | of |\n|---|---|---|---|\n")
 	total(&b, "supported for a service", all, func(a attribute) bool { return strings.HasPrefix(a.path, "services") })
 	total(&b, "supported at the top level", all, func(a attribute) bool {
@@ -81,7 +90,7 @@ func drawSupport() string {
 		if below > 0 {
 			shown = fmt.Sprint(below)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", a.path, verdict(a.container), verdict(a.native), shown)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", a.path, a.inContainer(), a.inNative(), shown)
 		n += 1 + below
 	}
 	return b.String()
@@ -108,12 +117,28 @@ func total(b *strings.Builder, what string, all []attribute, meant func(attribut
 // its verdict; else it is 0.
 func alike(rest []attribute, a attribute) (n int) {
 	for n < len(rest) && strings.HasPrefix(rest[n].path, a.path+".") {
-		if rest[n].container != a.container || rest[n].native != a.native {
+		if rest[n].container != a.container || rest[n].native != a.native || rest[n].ineffective != a.ineffective {
 			return 0
 		}
 		n++
 	}
 	return n
+}
+
+// inContainer is the verdict for a container; a secret or config is the same to both
+// worlds.
+func (a attribute) inContainer() string {
+	if a.ineffective {
+		return "does nothing, with a warning"
+	}
+	return verdict(a.container)
+}
+
+func (a attribute) inNative() string {
+	if a.ineffective && a.native {
+		return a.inContainer()
+	}
+	return verdict(a.native)
 }
 
 func verdict(supported bool) string {

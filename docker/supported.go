@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/schema"
@@ -23,19 +24,28 @@ var supported = []string{
 
 	"services.*.annotations",
 	"services.*.blkio_config",
+	"services.*.build.additional_contexts",
 	"services.*.build.args",
 	"services.*.build.cache_from",
+	"services.*.build.cache_to",
 	"services.*.build.context",
 	"services.*.build.dockerfile",
 	"services.*.build.dockerfile_inline",
+	"services.*.build.entitlements",
 	"services.*.build.extra_hosts",
 	"services.*.build.isolation",
 	"services.*.build.labels",
 	"services.*.build.network",
 	"services.*.build.no_cache",
+	"services.*.build.no_cache_filter",
 	"services.*.build.platforms",
+	"services.*.build.privileged",
+	"services.*.build.provenance",
 	"services.*.build.pull",
+	"services.*.build.sbom",
+	"services.*.build.secrets",
 	"services.*.build.shm_size",
+	"services.*.build.ssh",
 	"services.*.build.tags",
 	"services.*.build.target",
 	"services.*.build.ulimits",
@@ -55,9 +65,11 @@ var supported = []string{
 	"services.*.cpu_shares",
 	"services.*.cpus",
 	"services.*.cpuset",
+	"services.*.credential_spec",
 	"services.*.deploy.resources.limits",
 	"services.*.deploy.resources.reservations.devices",
 	"services.*.deploy.resources.reservations.memory",
+	"services.*.develop",
 	"services.*.device_cgroup_rules",
 	"services.*.devices",
 	"services.*.dns",
@@ -93,8 +105,11 @@ var supported = []string{
 	"services.*.pids_limit",
 	"services.*.platform",
 	"services.*.ports",
+	"services.*.post_start",
+	"services.*.pre_stop",
 	"services.*.privileged",
 	"services.*.pull_policy",
+	"services.*.pull_refresh_after",
 	"services.*.read_only",
 	"services.*.runtime",
 	"services.*.secrets",
@@ -108,6 +123,7 @@ var supported = []string{
 	"services.*.tmpfs",
 	"services.*.tty",
 	"services.*.ulimits",
+	"services.*.use_api_socket",
 	"services.*.user",
 	"services.*.userns_mode",
 	"services.*.uts",
@@ -123,6 +139,7 @@ var loaded = []string{
 	"name",
 	"services.*.attach",
 	"services.*.depends_on",
+	"services.*.deploy.mode",
 	"services.*.deploy.replicas",
 	"services.*.deploy.restart_policy",
 	"services.*.env_file",
@@ -134,16 +151,32 @@ var loaded = []string{
 	"version",
 }
 
-// refused names what lies below a supported path and has no effect yet.
+// refused names what lies below a supported path and is not put into effect.
 var refused = []string{
-	"services.*.volumes.[].bind.recursive",
-	"services.*.volumes.[].consistency",
+	"services.*.build.secrets.[].gid",
+	"services.*.build.secrets.[].mode",
+	"services.*.build.secrets.[].uid",
+	"services.*.credential_spec.config",
+}
+
+// ineffective names what means something to an orchestrator of many engines and nothing
+// to one engine, so that docker compose takes it and does nothing.
+var ineffective = []string{
+	"configs.*.labels",
+	"secrets.*.labels",
+	"services.*.deploy.endpoint_mode",
+	"services.*.deploy.labels",
+	"services.*.deploy.placement",
+	"services.*.deploy.resources.reservations.cpus",
+	"services.*.deploy.resources.reservations.generic_resources",
+	"services.*.deploy.rollback_config",
+	"services.*.deploy.update_config",
 }
 
 // Supported gives the attributes of a Compose file that a container may have, as paths
 // in the spelling of compose-go's schema.AttributePaths: "services.*.image",
 // "services.*.ports.[].target". Whatever is not among them has no effect, so that a
-// loader should refuse it.
+// loader should refuse it, unless it is among those of Ineffective.
 func Supported() []string {
 	var paths []string
 	for _, p := range schema.AttributePaths() {
@@ -154,6 +187,10 @@ func Supported() []string {
 	}
 	return paths
 }
+
+// Ineffective gives the attributes of a Compose file that a container may have though
+// they, and all that lies below them, do nothing, which a loader should say.
+func Ineffective() []string { return slices.Clone(ineffective) }
 
 func covered(path string, by []string) bool {
 	for _, p := range by {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -63,6 +64,33 @@ func (b *Backend) ensureVolume(ctx context.Context, project, key string, v types
 	return err
 }
 
+// RemoveVolumes removes the named volumes that healbot made for project, and says which.
+func (b *Backend) RemoveVolumes(ctx context.Context, project string) (removed []string, err error) {
+	found, err := b.Volumes(ctx, project)
+	for _, name := range found {
+		gone := tell(ctx, b, slowTime, func(ctx context.Context, cli *client.Client) error {
+			return cli.VolumeRemove(ctx, name, false)
+		})
+		if gone != nil && !errdefs.IsNotFound(gone) {
+			err = errors.Join(err, fmt.Errorf("cannot remove volume %s: %s", name, plain(gone)))
+			continue
+		}
+		removed = append(removed, "volume "+name)
+	}
+	return removed, err
+}
+
+// Volumes gives the names of the named volumes that healbot made for project.
+func (b *Backend) Volumes(ctx context.Context, project string) (names []string, err error) {
+	found, err := ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) (volume.ListResponse, error) {
+		return cli.VolumeList(ctx, volume.ListOptions{Filters: labelled(labelProject + "=" + project)})
+	})
+	for _, v := range found.Volumes {
+		names = append(names, v.Name)
+	}
+	return names, err
+}
+
 // setVolumes translates the volumes of svc. inherited are the unnamed volumes of the
 // container that this one replaces: their data goes along, as with docker compose.
 func setVolumes(svc service.Service, host *container.HostConfig, inherited []mount.Mount) error {
@@ -111,7 +139,7 @@ func setVolumes(svc service.Service, host *container.HostConfig, inherited []mou
 // asBind gives a bind mount in the engine's short form, the only one that makes a
 // missing folder of the host with every engine.
 func asBind(v types.ServiceVolumeConfig) (string, bool) {
-	if v.Type != types.VolumeTypeBind || (v.Bind != nil && !bool(v.Bind.CreateHostPath)) {
+	if v.Type != types.VolumeTypeBind || (v.Bind != nil && (!bool(v.Bind.CreateHostPath) || v.Bind.Recursive != "")) {
 		return "", false
 	}
 	options := []string{"rw"}
@@ -125,18 +153,27 @@ func asBind(v types.ServiceVolumeConfig) (string, bool) {
 			}
 		}
 	}
+	if v.Consistency != "" {
+		options = append(options, v.Consistency)
+	}
 	return v.Source + ":" + v.Target + ":" + strings.Join(options, ","), true
 }
 
 func asMount(svc service.Service, v types.ServiceVolumeConfig) (mount.Mount, error) {
-	m := mount.Mount{Type: mount.Type(v.Type), Target: v.Target, ReadOnly: v.ReadOnly}
+	m := mount.Mount{Type: mount.Type(v.Type), Target: v.Target, ReadOnly: v.ReadOnly, Consistency: mount.Consistency(v.Consistency)}
 	switch v.Type {
 	case types.VolumeTypeBind:
 		if v.Bind.SELinux != "" {
-			return m, fmt.Errorf("service %s: volume %s: selinux needs create_host_path", svc.Name, v.Target)
+			return m, fmt.Errorf("service %s: volume %s: selinux needs create_host_path, and can't go with recursive", svc.Name, v.Target)
 		}
 		m.Source = v.Source
-		m.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(v.Bind.Propagation)}
+		m.BindOptions = &mount.BindOptions{
+			Propagation:            mount.Propagation(v.Bind.Propagation),
+			CreateMountpoint:       bool(v.Bind.CreateHostPath),
+			NonRecursive:           v.Bind.Recursive == "disabled",
+			ReadOnlyNonRecursive:   v.Bind.Recursive == "writable",
+			ReadOnlyForceRecursive: v.Bind.Recursive == "readonly",
+		}
 	case types.VolumeTypeVolume:
 		if v.Source != "" {
 			m.Source = svc.Image.Volumes[v.Source].Name

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	auditEvery  = 30 * time.Second       // how often all is inspected, whatever the events said
+	auditEvery  = 30 * time.Second       // between two audits
 	streamTime  = 5 * time.Second        // for the first connection of a project
 	stopDelay   = time.Second            // from the end of a container to the event of docker stop
 	engineDelay = 2 * time.Second        // from the end of a container to the end of its engine
@@ -173,6 +173,7 @@ func (w *watch) register(ctx context.Context, id string, run int) (*Instance, er
 		return nil, errNeverRan
 	}
 	w.observe(c)
+	w.backend.open(ctx, c)
 	i := w.enter(newInstance(w, c, run))
 	// It may have ended before it was entered: then no event will tell.
 	if c, err = w.backend.inspect(ctx, id); err == nil {
@@ -230,12 +231,17 @@ func (w *watch) observe(c container.InspectResponse) {
 }
 
 // pausedWhy is what is said of the health of a container that is paused.
-const pausedWhy = "paused by hand; docker unpause lets it go on"
+const pausedWhy = "paused by hand; healbot unpause lets it go on"
 
 // hear passes the engine's health on when it has changed. A paused container is not
 // checked, and nobody can tell how it is.
 func (w *watch) hear(i *Instance, s *container.State) {
-	i.paused.Store(s.Paused)
+	if i.paused.Swap(s.Paused) != s.Paused {
+		select {
+		case i.pauses <- struct{}{}:
+		default:
+		}
+	}
 	status := ""
 	switch {
 	case s.Paused:
@@ -245,8 +251,11 @@ func (w *watch) hear(i *Instance, s *container.State) {
 	}
 	w.mu.Lock()
 	was := w.heard[i.about.ID]
-	if was == container.StatePaused && status == container.Unhealthy {
-		status = "" // a check that the pause cut short; the next audit knows better
+	if was == container.StatePaused && !s.Paused {
+		i.resumed = time.Now()
+	}
+	if status == container.Unhealthy && !checkedAfter(s.Health, i.resumed) {
+		status = "" // a check that the pause cut short; a later one knows better
 	}
 	w.heard[i.about.ID] = status
 	w.mu.Unlock()
@@ -257,6 +266,11 @@ func (w *watch) hear(i *Instance, s *container.State) {
 	default:
 		i.tellHealth(s.Health)
 	}
+}
+
+// checkedAfter reports whether the latest health check began after a time, if it is one.
+func checkedAfter(h *container.Health, at time.Time) bool {
+	return at.IsZero() || len(h.Log) > 0 && h.Log[len(h.Log)-1].Start.After(at)
 }
 
 func (w *watch) evidence(i *Instance) evidence {
@@ -283,6 +297,9 @@ func (w *watch) finish(i *Instance, e service.Exit) {
 		delete(w.live, i.about.ID)
 		delete(w.heard, i.about.ID)
 	}
+	if i.cause != "" {
+		e.Reason = i.cause
+	}
 	i.exit = e
 	close(i.ended)
 }
@@ -304,6 +321,10 @@ func (w *watch) audit(ctx context.Context) error {
 	defer w.mu.Unlock()
 	if !w.lost.IsZero() {
 		w.backend.log.Info("the engine's events are back", "project", w.project, "away", time.Since(w.lost).Round(time.Millisecond))
+		select {
+		case w.backend.back <- struct{}{}:
+		default:
+		}
 	}
 	w.lost = time.Time{}
 	select {
@@ -326,10 +347,10 @@ func (w *watch) living() []*Instance {
 
 // engineLives asks over a new connection, since an engine that is going away still
 // answers on the old ones.
-func (w *watch) engineLives(ctx context.Context) bool {
+func (b *Backend) engineLives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, engineDelay)
 	defer cancel()
-	cli, err := w.backend.connect(ctx)
+	cli, err := b.connect(ctx)
 	if err != nil {
 		return errors.Is(err, context.Canceled)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,7 @@ type Backend struct {
 	umask int      // of the services
 
 	dialing sync.Mutex // held while a keeper is looked for or started
+	reach   reach
 
 	mu        sync.Mutex // guards what follows
 	client    *keeper.Client
@@ -36,7 +38,7 @@ type Backend struct {
 }
 
 // New returns the backend of the project in dir. The command line argv, with dir
-// appended, must run keeper.Main(dir). Services get the umask that this process has
+// appended, must run Main(dir). Services get the umask that this process has
 // now. Nothing is started before Start or Adopt needs it.
 func New(dir string, argv []string) *Backend {
 	return &Backend{
@@ -48,12 +50,14 @@ func New(dir string, argv []string) *Backend {
 		pythons:   map[string]interpreter{},
 		venvs:     map[string]chan struct{}{},
 		services:  map[string]service.Service{},
+		reach:     reach{networks: map[netip.Prefix]bool{}, heard: map[string][]netip.AddrPort{}, changes: 1},
 	}
 }
 
 // Close lets go of the keeper and leaves every instance as it is. Waits that are
-// under way end with an error.
+// under way end with an error. The relay ends if there is no instance that it serves.
 func (b *Backend) Close() {
+	b.closeRelay()
 	b.mu.Lock()
 	client, open := b.client, b.instances
 	b.client, b.instances, b.closed = nil, map[string]*instance{}, true
@@ -74,16 +78,12 @@ func (b *Backend) Adopt(ctx context.Context, project string) ([]*Instance, error
 	if err != nil {
 		return nil, err
 	}
-	client, err := b.connect(ctx, len(records) > 0)
+	units, err := b.list(ctx, len(records) > 0)
 	if errors.Is(err, errNoKeeper) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	units, err := client.List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask the keeper of %s: %w", project, err)
 	}
 	var found []*Instance
 	for _, u := range units {
@@ -94,24 +94,40 @@ func (b *Backend) Adopt(ctx context.Context, project string) ([]*Instance, error
 	return found, nil
 }
 
+// list asks the keeper what it knows, and its successor if it dies over it.
+func (b *Backend) list(ctx context.Context, start bool) (units []keeper.Unit, err error) {
+	for range 4 {
+		var client *keeper.Client
+		if client, err = b.connect(ctx, start); err != nil {
+			return nil, err
+		}
+		if units, err = client.List(ctx); err == nil {
+			return units, nil
+		}
+		if !errors.Is(err, keeper.ErrLost) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("cannot ask the keeper of %s: %w", b.dir, err)
+}
+
 // Remove ends the keeper and takes away what it needed: sockets, records, locks,
 // FIFOs and secrets. Logs stay, with the times of their lines. It refuses while an instance lives.
 func (b *Backend) Remove(ctx context.Context, project string) error {
-	records, _ := filepath.Glob(filepath.Join(b.state(), "run", "*.json"))
-	client, err := b.connect(ctx, len(records) > 0)
-	if err != nil && !errors.Is(err, errNoKeeper) {
-		return err
+	b.reach.telling.Lock()
+	defer b.reach.telling.Unlock()
+	err := b.dismiss(ctx)
+	for try := 0; errors.Is(err, keeper.ErrLost) && try < 3; try++ { // it was about to go by itself
+		err = b.dismiss(ctx)
 	}
-	if err == nil {
-		if err := b.endJobs(ctx, client); err != nil {
-			return err
-		}
-		if err := client.Quit(ctx); err != nil {
-			return fmt.Errorf("cannot remove %s: %w", project, err)
-		}
+	if err != nil && !errors.Is(err, errNoKeeper) {
+		return fmt.Errorf("cannot remove %s: %w", project, err)
 	}
 	b.release("*")
-	for _, name := range []string{"run", "fifo", "locks", "secrets", "keeper.sock", "keeper.log", "keeper.lock"} {
+	if err := os.RemoveAll(b.outside()); err != nil {
+		return fmt.Errorf("cannot remove %s: %w", project, err)
+	}
+	for _, name := range []string{"run", "fifo", "locks", "secrets", "keeper.sock", "keeper.log", "keeper.lock", "relay.sock", "relay.log"} {
 		if err := os.RemoveAll(filepath.Join(b.state(), name)); err != nil {
 			return fmt.Errorf("cannot remove %s: %w", project, err)
 		}
@@ -119,7 +135,20 @@ func (b *Backend) Remove(ctx context.Context, project string) error {
 	return nil
 }
 
-// endJobs ends environment builds that nobody waits for any more.
+// dismiss ends the keeper, if there is one or records of one that died.
+func (b *Backend) dismiss(ctx context.Context) error {
+	records, _ := filepath.Glob(filepath.Join(b.state(), "run", "*.json"))
+	client, err := b.connect(ctx, len(records) > 0)
+	if err != nil {
+		return err
+	}
+	if err := b.endJobs(ctx, client); err != nil {
+		return err
+	}
+	return client.Quit(ctx)
+}
+
+// endJobs ends the relay, and environment builds that nobody waits for any more.
 func (b *Backend) endJobs(ctx context.Context, client *keeper.Client) error {
 	units, err := client.List(ctx)
 	if err != nil {
@@ -244,6 +273,8 @@ func (b *Backend) hold(u keeper.Unit) *instance {
 	in, end := b.meet(u)
 	if end.Exit != nil {
 		in.finish(end) // reads files: not while mu is held
+	} else if b.reach.wanted() {
+		go in.listenFor()
 	}
 	return in
 }

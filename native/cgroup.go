@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -39,7 +40,7 @@ var controllers = sync.OnceValue(func() map[string]controller {
 			dir := ""
 			switch {
 			case f[2] == "cgroup2":
-				dir = divisible(f[1], own[""], kind)
+				dir = topmost(f[1], own[""], divisible(kind))
 			case f[2] == "cgroup" && slices.Contains(strings.Split(f[3], ","), kind):
 				dir = firstWritable(filepath.Join(f[1], own[kind]), f[1])
 			}
@@ -49,6 +50,35 @@ var controllers = sync.OnceValue(func() map[string]controller {
 		}
 	}
 	return found
+})
+
+// nursery finds, once, the folder in which each instance gets a control group of
+// version 2: the one where limits are set, else the topmost that we may write to. It is
+// "" where there is none, or none that can be killed as a whole (Linux 5.14).
+var nursery = sync.OnceValue(func() string {
+	for _, at := range controllers() {
+		if at.unified {
+			return at.dir
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[2] != "cgroup2" {
+			continue
+		}
+		dir := topmost(f[1], ownGroups()[""], writable)
+		trial := filepath.Join(dir, keeper.GroupPrefix+newID())
+		if dir == "" || os.Mkdir(trial, 0o755) != nil {
+			continue
+		}
+		_, err := os.Stat(filepath.Join(trial, "cgroup.kill"))
+		_ = unix.Rmdir(trial)
+		if err == nil {
+			return dir
+		}
+	}
+	return ""
 })
 
 // ownGroups gives the path of this process in each hierarchy; "" is version 2.
@@ -65,18 +95,24 @@ func ownGroups() map[string]string {
 	return own
 }
 
-// divisible gives the topmost group on the way to path in which groups with the
-// controller can be made.
-func divisible(mount, path, kind string) string {
+// topmost gives the first group on the way from mount down to path that will do; "" if
+// none does.
+func topmost(mount, path string, will func(dir string) bool) string {
 	dir := mount
 	for _, part := range append([]string{""}, strings.Split(strings.Trim(path, "/"), "/")...) {
-		dir = filepath.Join(dir, part)
-		if writable(dir) && (has(dir, "cgroup.subtree_control", kind) || has(dir, "cgroup.controllers", kind) &&
-			os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+kind), 0) == nil) {
+		if dir = filepath.Join(dir, part); will(dir) {
 			return dir
 		}
 	}
 	return ""
+}
+
+// divisible tells whether groups with the controller can be made in a group.
+func divisible(kind string) func(dir string) bool {
+	return func(dir string) bool {
+		return writable(dir) && (has(dir, "cgroup.subtree_control", kind) || has(dir, "cgroup.controllers", kind) &&
+			os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+kind), 0) == nil)
+	}
 }
 
 func has(dir, file, word string) bool {
@@ -123,13 +159,20 @@ func knobs(l service.Limits) map[string][][2]string {
 // groupName names the control groups of a replica; it is the same for every run.
 func (b *Backend) groupName(replica string) string {
 	sum := sha256.Sum256([]byte(b.dir))
-	return "healbot-" + hex.EncodeToString(sum[:4]) + "-" + replica
+	return keeper.GroupPrefix + hex.EncodeToString(sum[:4]) + "-" + replica
 }
 
-// confine makes the control groups of a replica, empty, and gives their folders. What
-// this machine can't limit is left out; Warnings says so.
-func (b *Backend) confine(l service.Limits, replica string) (dirs []string, err error) {
+// confine makes the control groups of a replica, empty: one of version 2 that holds its
+// tree together, "" if there can be none, and folders of version 1 that it enters for its
+// limits. What this machine can't limit is left out; Warnings says so.
+func (b *Backend) confine(l service.Limits, replica string) (group string, dirs []string, err error) {
 	b.release(replica)
+	if in := nursery(); in != "" {
+		group = filepath.Join(in, b.groupName(replica))
+		if os.Mkdir(group, 0o755) != nil {
+			group = ""
+		}
+	}
 	for kind, files := range knobs(l) {
 		at, there := controllers()[kind]
 		if !there {
@@ -137,28 +180,45 @@ func (b *Backend) confine(l service.Limits, replica string) (dirs []string, err 
 		}
 		dir := filepath.Join(at.dir, b.groupName(replica))
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("cannot make its control group: %w", err)
+			return "", nil, fmt.Errorf("cannot make its control group: %w", err)
 		}
 		for _, f := range files {
 			if err := os.WriteFile(filepath.Join(dir, f[0]), []byte(f[1]), 0); err != nil {
-				return nil, fmt.Errorf("cannot limit its %s: %w", kind, err)
+				return "", nil, fmt.Errorf("cannot limit its %s: %w", kind, err)
 			}
 		}
-		if !slices.Contains(dirs, dir) {
+		if dir != group && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}
-	return dirs, nil
+	return group, dirs, nil
 }
 
 // release removes the control groups of a replica that has ended; "*" stands for all.
 func (b *Backend) release(replica string) {
+	places := map[string]bool{nursery(): true}
 	for _, at := range controllers() {
-		dirs, _ := filepath.Glob(filepath.Join(at.dir, b.groupName(replica)))
-		for _, dir := range dirs {
-			_ = unix.Rmdir(dir)
+		places[at.dir] = true
+	}
+	delete(places, "")
+	for place := range places {
+		groups, _ := filepath.Glob(filepath.Join(place, b.groupName(replica)))
+		for _, group := range groups {
+			removeGroup(group)
 		}
 	}
+}
+
+// removeGroup removes a control group with those that a service made in it. One that
+// holds processes stays.
+func removeGroup(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			removeGroup(filepath.Join(dir, e.Name()))
+		}
+	}
+	_ = unix.Rmdir(dir)
 }
 
 // starved says how many processes of a replica the kernel killed for their memory.

@@ -3,7 +3,6 @@ package native
 import (
 	"fmt"
 	"math"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,33 +20,21 @@ var rlimits = map[string]int{
 	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
 }
 
-// limit makes spec begin with what its service asks for: user, groups, resource limits
-// and control groups. A service that asks for nothing is started as ever.
-func (b *Backend) limit(spec *keeper.Spec, l service.Limits, hasFiles bool) error {
+// limit gives an instance its control group, and makes it begin with what its service
+// asks for: user, groups and resource limits.
+func (b *Backend) limit(spec *keeper.Spec, l service.Limits) error {
 	if l.Umask != nil {
 		spec.Umask = *l.Umask
 	}
-	who, err := accountOf(l)
+	who, err := identify(spec, l)
 	if err != nil {
 		return err
 	}
-	entry := keeper.Entry{OOMScore: l.OOMScore}
-	if who != nil {
-		if who.UID != os.Geteuid() && who.UID != 0 && hasFiles {
-			return fmt.Errorf("user %s can't read secrets and configs, which lie in healbot's own folder: remove user, or give them in environment", l.User)
-		}
-		entry.Identity = &who.Identity
-		for _, kv := range who.variables() {
-			name, _, _ := strings.Cut(kv, "=")
-			if variable(spec.Env, name) == "" {
-				spec.Env = append(spec.Env, kv)
-			}
-		}
-	}
+	entry := keeper.Entry{OOMScore: l.OOMScore, Identity: who}
 	for _, u := range l.Ulimits {
 		entry.Limits = append(entry.Limits, keeper.Rlimit{Resource: rlimits[u.Name], Soft: amount(u.Soft), Hard: amount(u.Hard)})
 	}
-	if entry.Cgroups, err = b.confine(l, spec.Name); err != nil {
+	if spec.Group, entry.Cgroups, err = b.confine(l, spec.Name); err != nil {
 		return err
 	}
 	if len(entry.Cgroups) == 0 && entry.OOMScore == nil && len(entry.Limits) == 0 && entry.Identity == nil {
@@ -57,6 +44,22 @@ func (b *Backend) limit(spec *keeper.Spec, l service.Limits, hasFiles bool) erro
 		return fmt.Errorf("cannot prepare its start: %w", err)
 	}
 	return nil
+}
+
+// identify finds who a service is to be, nil for healbot's own user, and puts into the
+// environment what speaks of that.
+func identify(spec *keeper.Spec, l service.Limits) (*keeper.Identity, error) {
+	who, err := accountOf(l)
+	if err != nil || who == nil {
+		return nil, err
+	}
+	for _, kv := range who.variables() {
+		name, _, _ := strings.Cut(kv, "=")
+		if variable(spec.Env, name) == "" {
+			spec.Env = append(spec.Env, kv)
+		}
+	}
+	return &who.Identity, nil
 }
 
 func amount(n int64) uint64 {

@@ -1,25 +1,25 @@
 package native
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"syscall"
 
+	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
 
 // Command makes argv a command of this host that has the environment, the working
 // directory, the Python environment and the secrets of a native service: what a user
 // runs beside it. dir, if not empty, stands instead of working_dir, and env goes on
-// top. The limits of the service do not bind it; a service that runs as another user
-// is refused, since the command would have healbot's own rights.
+// top. It has the service's user and groups; its limits do not bind it.
 func (b *Backend) Command(svc service.Service, argv []string, dir string, env []string) (*exec.Cmd, error) {
 	if svc.Process == nil {
 		return nil, fmt.Errorf("service %s is no native service", svc.Name)
-	}
-	if user := svc.Process.Limits.User; user != "" {
-		return nil, fmt.Errorf("cannot run a command as %s does: it has a user of its own, %s, and a command would have healbot's rights", svc.Name, user)
 	}
 	files, err := b.deliver(svc)
 	if err != nil {
@@ -36,7 +36,39 @@ func (b *Backend) Command(svc service.Service, argv []string, dir string, env []
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program)
-	cmd.Args, cmd.Dir, cmd.Env = argv, p.Dir, p.Env
+	spec := keeper.Spec{Argv: append([]string{program}, argv[1:]...), Env: p.Env}
+	who, err := identify(&spec, p.Limits)
+	if err == nil && who != nil {
+		err = spec.Enter(b.argv, keeper.Entry{Identity: who, Guest: true})
+	}
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(spec.Argv[0])
+	cmd.Args, cmd.Dir, cmd.Env = spec.Argv, p.Dir, spec.Env
+	if who == nil {
+		cmd.Args[0] = argv[0]
+	}
 	return cmd, nil
+}
+
+// Detach runs argv as Command does, as a child of the keeper: what it writes goes to the
+// log of the replica, and Remove ends it.
+func (b *Backend) Detach(ctx context.Context, svc service.Service, replica int, argv []string, dir string, env []string) error {
+	key := service.Key{Service: svc.Name, Replica: replica}
+	cmd, err := b.Command(svc, argv, dir, append([]string{"HEALBOT_REPLICA=" + strconv.Itoa(replica)}, env...))
+	if err != nil {
+		return err
+	}
+	id := newID()
+	name := key.String() + "+" + id
+	_, err = b.spawn(ctx, keeper.Spec{
+		Label: keeper.Label{
+			ID: id, Name: name, Service: svc.Name, Replica: replica, Job: true,
+			Log: logFor(svc, replica), Mark: markOf(svc.LogPath(replica)), Lock: filepath.Join(b.state(), "locks", name),
+			Stop: int(syscall.SIGTERM), Grace: svc.Grace,
+		},
+		Argv: append([]string{cmd.Path}, cmd.Args[1:]...), Dir: cmd.Dir, Env: cmd.Env, Umask: b.umask,
+	})
+	return err
 }

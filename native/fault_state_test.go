@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -59,7 +60,7 @@ func TestFaultF5(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := spoil(filepath.Join(dir, ".healbot")); err != nil {
-				t.Skip(err)
+				healtest.Lacks(t, "%v", err)
 			}
 			defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
 			exe, _ := os.Executable()
@@ -87,7 +88,7 @@ func TestFaultF6(t *testing.T) {
 	}
 	fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", k))
 	if err := unix.Prlimit(k, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(fds)), Max: before.Max}, nil); err != nil {
-		t.Skip(err)
+		healtest.Lacks(t, "%v", err)
 	}
 	other := sh(dir, "exit 6")
 	other.Name, other.Title = "other", "other"

@@ -65,8 +65,14 @@ func (f *follower) catchUp() error {
 		}
 		f.file.Close()
 		f.file, f.off = next, 0
-		if next == nil {
+		if next == nil || f.missed {
 			if err := f.flush(); err != nil {
+				return err
+			}
+		}
+		if f.missed {
+			f.missed = false
+			if err := f.emit(f.at, []byte("healbot: lines may be missing here: the log was rotated away before they were read")); err != nil {
 				return err
 			}
 		}
@@ -80,8 +86,7 @@ func (f *follower) successor() (next *os.File, moved bool) {
 	if err != nil {
 		return nil, true
 	}
-	live, err := os.Stat(f.path)
-	if err == nil && os.SameFile(mine, live) {
+	if live, err := os.Stat(f.path); err == nil && os.SameFile(mine, live) {
 		return nil, false
 	}
 	for i := 1; ; i++ {
@@ -108,11 +113,24 @@ func (f *follower) successor() (next *os.File, moved bool) {
 		next.Close()
 		i = 0
 	}
-	if live == nil {
-		return nil, true
+	return f.overtaken(mine), true
+}
+
+// overtaken gives what follows an open file that has no name any more: somebody removed
+// it, or it was rotated away before a slow reader came to its end. Then it is the oldest
+// that was written to later, and what lay between is lost to that reader, who is told.
+func (f *follower) overtaken(mine os.FileInfo) (next *os.File) {
+	for _, file := range openAll(f.path) {
+		st, err := file.Stat()
+		live, lerr := os.Stat(f.path)
+		isLive := err == nil && lerr == nil && os.SameFile(st, live)
+		if next == nil && err == nil && (isLive || st.ModTime().After(mine.ModTime())) {
+			next, f.missed = file, !isLive
+		} else {
+			file.Close()
+		}
 	}
-	next, _ = os.Open(f.path)
-	return next, true
+	return next
 }
 
 // folderGone waits until the folder of the log is there again.

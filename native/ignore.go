@@ -1,8 +1,11 @@
 package native
 
 import (
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -37,6 +40,27 @@ func parsePatterns(lines []string) (all patterns) {
 		}
 	}
 	return all
+}
+
+// dockerignore reads the .dockerignore of a project, which says what a build does not see
+// and so no trigger means either; none is no pattern.
+func dockerignore(dir string) patterns {
+	text, err := os.ReadFile(filepath.Join(dir, ".dockerignore"))
+	if err != nil {
+		return nil
+	}
+	var lines []string
+	for line := range strings.Lines(strings.TrimPrefix(string(text), "\uFEFF")) {
+		if !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	return parsePatterns(lines)
+}
+
+// excepts reports whether some of what they say yes to is taken back.
+func (all patterns) excepts() bool {
+	return slices.ContainsFunc(all, func(p ignorePattern) bool { return p.except })
 }
 
 // patternExpression translates a pattern: ** is any number of folders, * and ? are

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ type instance struct {
 	asked bool       // healbot sent it a signal, so its end is no riddle
 	cause string     // what healbot itself ended it for
 
+	looking atomic.Bool // somebody finds out where it listens
+	deaf    atomic.Bool // it listens no more
+
 	once sync.Once
 	done chan struct{} // closed once exit and err are set
 	exit service.Exit
@@ -42,6 +46,7 @@ func (in *instance) About() service.Instance {
 		ID:      strconv.Itoa(in.unit.PID),
 		PID:     in.unit.PID,
 		Hash:    in.unit.Hash,
+		Stop:    signalName(in.unit.Stop),
 		Started: in.unit.Started,
 		Ended:   in.unit.Exit != nil,
 	}
@@ -73,6 +78,7 @@ func (in *instance) Signal(ctx context.Context, sig string) error {
 		return err
 	}
 	in.ask()
+	in.backend.thaw(in.unit.Name) // what is suspended acts on no signal
 	if svc, known := in.backend.declared(in.unit.Service); known && n == in.unit.Stop && len(svc.Process.PreStop) > 0 && !in.unit.Job {
 		go in.stop(n, svc.Process.PreStop) // a hook may take longer than ctx
 		return nil
@@ -85,6 +91,9 @@ func (in *instance) Kill(ctx context.Context) error {
 	in.ask()
 	return in.command(ctx, "kill", func(c *keeper.Client) error { return c.Kill(ctx, in.unit.ID) })
 }
+
+// Paused reports whether the processes of the instance are suspended, see Backend.Pause.
+func (in *instance) Paused() bool { return in.backend.frozen(in.unit.Name) }
 
 // Health is nil: nobody but healbot checks a native service.
 func (in *instance) Health() <-chan service.Verdict { return nil }
@@ -154,6 +163,10 @@ func (in *instance) finish(u keeper.Unit) {
 		}
 		if !u.Job {
 			in.backend.release(u.Name)
+			in.deaf.Store(true)
+			if in.backend.unreach(u.Name) {
+				go in.backend.updateRelay()
+			}
 		}
 		close(in.done)
 	})

@@ -17,17 +17,20 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
+// LineMax is how many bytes Logs gives of a line at once. A line is split if it has as
+// many: a piece that has fewer is its end.
+const LineMax = 64 << 10
+
 const (
-	lineMax = 64 << 10 // a longer line is given in pieces
-	block   = 64 << 10
-	quiet   = 500 * time.Millisecond // after which the beginning of a line is given as it is
+	block = 64 << 10
+	quiet = 500 * time.Millisecond // after which the beginning of a line is given as it is
 )
 
 // Logs gives the lines of the log at path, oldest first and without their newline: the
 // last o.Tail of them, from the rotated files too. With o.Follow it goes on until ctx
 // ends or emit fails, across rotation, removal and restarts, woken by the file
-// system's own events; the end of ctx is then no error. A line of more than 64 KiB
-// comes in pieces. A line that is not ended comes when the log ends, or when nothing
+// system's own events; the end of ctx is then no error. A long line comes in pieces
+// of LineMax bytes. A line that is not ended comes when the log ends, or when nothing
 // was added to it for half a second. The slice is emit's only until it returns. A log
 // that is not there is empty.
 //
@@ -90,6 +93,8 @@ type follower struct {
 	at    time.Time     // of rest
 	index *keeper.Times // of file, once it was read
 	known *os.File      // the file that index is of
+
+	missed bool // the open file is not the one that followed the one before
 }
 
 // tail gives the last n lines and stays at the end of the live file.
@@ -221,7 +226,7 @@ func (f *follower) lines(b []byte) error {
 		if i < 0 {
 			take = len(b)
 		}
-		if room := lineMax - len(f.rest); take > room {
+		if room := LineMax - len(f.rest); take >= room {
 			f.rest = append(f.rest, b[:room]...)
 			b = b[room:]
 			if err := f.flush(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
@@ -108,7 +109,7 @@ func TestRotationKeepsMaxFiles(t *testing.T) {
 		svc := self(dir, "lines", "5000", "0")
 		svc.Process.Log = service.Log{MaxSize: 20 << 10, MaxFiles: max}
 		wait(t, start(t, b, svc))
-		if files, _ := filepath.Glob(filepath.Join(dir, "logs", "*")); len(files) != max {
+		if files, _ := filepath.Glob(filepath.Join(dir, "logs", "web*")); len(files) != max {
 			t.Errorf("max-file %d: %v", max, files)
 		}
 	}
@@ -136,14 +137,6 @@ func TestRotationUnderKills(t *testing.T) {
 		}
 	}
 	numbered(t, n, append(files, filepath.Join(dir, "logs", "web.log"))...)
-}
-
-func TestHugeLine(t *testing.T) {
-	dir := t.TempDir()
-	wait(t, start(t, newBackend(t, dir), sh(dir, "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end")))
-	if got, want := logOf(t, dir, "end"), strings.Repeat("x", 5000000)+"\nend\n"; got != want {
-		t.Errorf("log of %d bytes, want %d", len(got), len(want))
-	}
 }
 
 func TestLastLineWithoutNewline(t *testing.T) {
@@ -233,7 +226,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", logs, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("cannot mount: %v", err)
+		healtest.Lacks(t, "cannot mount: %v", err)
 	}
 	defer func() { _ = syscall.Unmount(logs, syscall.MNT_DETACH) }()
 	ballast := filepath.Join(logs, "ballast")

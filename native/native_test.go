@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,7 +18,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "keeper":
-			os.Exit(keeper.Main(os.Args[2:]...))
+			os.Exit(Main(os.Args[2:]...))
 		case "fixture":
 			os.Exit(fixture(os.Args[2:]))
 		}
@@ -39,12 +39,16 @@ func TestMain(m *testing.M) {
 // fixture plays a service that the shell can't be.
 func fixture(args []string) int {
 	switch args[0] {
-	case "lines": // one write(2) a line
+	case "lines": // one write(2) a line, with a pause after each 200
 		n, _ := strconv.Atoi(args[1])
+		pause := time.Millisecond
+		if len(args) > 3 {
+			pause, _ = time.ParseDuration(args[3])
+		}
 		for i := 1; i <= n; i++ {
 			fmt.Printf("line %09d %s\n", i, strings.Repeat("x", i%97))
 			if i%200 == 0 {
-				time.Sleep(time.Millisecond)
+				time.Sleep(pause)
 			}
 		}
 		code, _ := strconv.Atoi(args[2])
@@ -68,10 +72,25 @@ func fixture(args []string) int {
 		}
 		<-done
 		<-done
+	case "answer": // an HTTP server that says who it is
+		err := http.ListenAndServe(args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, os.Getpid())
+		}))
+		fmt.Println(err)
+		return 1
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
 		time.Sleep(time.Hour)
+	case "heir": // a supervisor that adopts what runs in args[1]
+		found, err := New(args[1], []string{os.Args[0], "keeper"}).Adopt(context.Background(), "test")
+		if err != nil || len(found) != 1 {
+			fmt.Println("adopt:", found, err)
+			return 1
+		}
+		fmt.Println("adopted")
+		e, err := found[0].Wait(context.Background())
+		fmt.Println("ended with", e.Code, err)
 	case "stranger": // a supervisor that starts args[2:] in args[1] and waits to be killed
 		b := New(args[1], []string{os.Args[0], "keeper"})
 		in, err := b.Start(context.Background(), testService(args[1], args[2:]...), 1, 1)
@@ -382,7 +401,7 @@ func TestRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, _ := os.ReadDir(filepath.Join(dir, ".healbot"))
-	if len(left) != 1 || left[0].Name() != "times" || read(t, filepath.Join(dir, "logs", "web.log")) != "hi\n" {
+	if len(left) != 0 || read(t, filepath.Join(dir, "logs", "web.log")) != "hi\n" {
 		t.Errorf("left: %v", left)
 	}
 	until(t, "end of the keeper", func() bool { return keeperPID(t, dir) == 0 })

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -82,17 +81,3 @@ func kernelAddr(s string) netip.Addr {
 }
 
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
-
-// holder names the process that has the socket open, as far as it can be seen.
-func holder(inode string) string {
-	want := "socket:[" + inode + "]"
-	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err == nil && to == want {
-			pid := strings.Split(fd, "/")[2]
-			name, _ := os.ReadFile("/proc/" + pid + "/comm")
-			return fmt.Sprintf("pid %s (%s)", pid, strings.TrimSpace(string(name)))
-		}
-	}
-	return "a process of another user"
-}

@@ -1,10 +1,7 @@
 package native
 
 import (
-	"archive/zip"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -51,46 +49,15 @@ func TestSatisfies(t *testing.T) {
 	}
 }
 
-// wheel makes a package with one module, which says what it is.
-func wheel(t *testing.T, dir, name, version string) {
-	t.Helper()
-	info := name + "-" + version + ".dist-info/"
-	f, err := os.Create(filepath.Join(dir, name+"-"+version+"-py3-none-any.whl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z := zip.NewWriter(f)
-	record := ""
-	for _, file := range [][2]string{
-		{name + ".py", "VERSION = '" + version + "'\n"},
-		{info + "METADATA", "Metadata-Version: 2.1\nName: " + name + "\nVersion: " + version + "\n"},
-		{info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
-	} {
-		w, _ := z.Create(file[0])
-		_, _ = w.Write([]byte(file[1]))
-		sum := sha256.Sum256([]byte(file[1]))
-		record += fmt.Sprintf("%s,sha256=%s,%d\n", file[0], base64.RawURLEncoding.EncodeToString(sum[:]), len(file[1]))
-	}
-	w, _ := z.Create(info + "RECORD")
-	_, _ = w.Write([]byte(record + info + "RECORD,,\n"))
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // pythonProject has a service that needs the package healbotdemo, and wheels of it.
 func pythonProject(t *testing.T) (dir string, svc service.Service) {
 	t.Helper()
 	if _, err := exec.LookPath("python3"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("this test needs python3")
-		}
-		t.Skip("no python3")
+		healtest.Lacks(t, "no python3")
 	}
 	dir = t.TempDir()
-	wheel(t, dir, "healbotdemo", "1.0")
-	wheel(t, dir, "healbotdemo", "2.0")
+	healtest.Wheel(t, dir, "healbotdemo", "1.0")
+	healtest.Wheel(t, dir, "healbotdemo", "2.0")
 	requirements(t, dir, "# what it needs\n-r base.txt\n")
 	if err := os.WriteFile(filepath.Join(dir, "base.txt"), []byte("healbotdemo==1.0\n"), 0o600); err != nil {
 		t.Fatal(err)

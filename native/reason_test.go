@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -96,7 +97,7 @@ func TestNoReasonForWhatWasAskedFor(t *testing.T) {
 func TestCoreDump(t *testing.T) {
 	pattern := strings.TrimSpace(read(t, "/proc/sys/kernel/core_pattern"))
 	if strings.HasPrefix(pattern, "|") || strings.Contains(pattern, "/") {
-		t.Skipf("cores do not land in the working directory here: %s", pattern)
+		healtest.Lacks(t, "cores do not land in the working directory here: %s", pattern)
 	}
 	dir := t.TempDir()
 	in := start(t, newBackend(t, dir), sh(dir, `ulimit -c unlimited; echo ready; exec sleep 1000`))

@@ -25,6 +25,9 @@ import (
 func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run int) (*Instance, error) {
 	key := service.Key{Service: svc.Name, Replica: replica}
 	spec, err := b.spec(svc, key, run)
+	if err == nil && b.unreach(key.String()) {
+		b.updateRelay() // a service that listens on every address must not meet the relay there
+	}
 	if err == nil {
 		err = checkPorts(svc.Ports)
 	}
@@ -54,7 +57,7 @@ func (b *Backend) equip(spec *keeper.Spec, svc service.Service) error {
 		return err
 	}
 	spec.Env = environment(spec.Env, files...)
-	return b.limit(spec, svc.Process.Limits, len(files) > 0)
+	return b.limit(spec, svc.Process.Limits)
 }
 
 // spec says how the keeper is to start the replica.
@@ -75,6 +78,10 @@ func (b *Backend) spec(svc service.Service, key service.Key, run int) (keeper.Sp
 	if err != nil {
 		stop = int(syscall.SIGTERM)
 	}
+	env := environment(p.Env, "HEALBOT_REPLICA="+strconv.Itoa(key.Replica), "HEALBOT_PROJECT_DIR="+b.dir)
+	if p.TTY && variable(env, "TERM") == "" {
+		env = environment(env, "TERM=xterm")
+	}
 	return keeper.Spec{
 		Label: keeper.Label{
 			ID:      newID(),
@@ -91,8 +98,10 @@ func (b *Backend) spec(svc service.Service, key service.Key, run int) (keeper.Sp
 		},
 		Argv:  append([]string{program}, p.Argv[1:]...),
 		Dir:   p.Dir,
-		Env:   environment(p.Env, "HEALBOT_REPLICA="+strconv.Itoa(key.Replica), "HEALBOT_PROJECT_DIR="+b.dir),
+		Env:   env,
 		Umask: b.umask,
+		TTY:   p.TTY,
+		Stdin: p.StdinOpen,
 	}, nil
 }
 
@@ -221,7 +230,7 @@ func explain(err error, svc service.Service, program string) error {
 		return false
 	}
 	switch {
-	case is(syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT, syscall.EBUSY, syscall.ETXTBSY, keeper.ErrLost):
+	case is(syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT, syscall.EBUSY, syscall.ETXTBSY, keeper.ErrLost), errors.As(err, new(*keeper.MuteError)):
 		return service.Outside(fmt.Errorf("cannot start %s: %w", svc.Name, err))
 	case is(syscall.ENOENT):
 		return fmt.Errorf("cannot run %s: its interpreter, the program on its #! line, is not there", program)

@@ -2,10 +2,12 @@ package native
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,6 +96,38 @@ func TestSignalNames(t *testing.T) {
 	for name, want := range map[string]int{"SIGTERM": 15, "term": 15, "9": 9, "SIGUSR1": 10, "nope": 0, "": 0, "-1": 0} {
 		if got, err := signalNumber(name); got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q is %d, %v", name, got, err)
+		}
+	}
+}
+
+func TestPortHeldByAService(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	first, port := server(t, dir, "first", "127.0.0.1")
+	start(t, b, first)
+	until(t, "listener", func() bool { return checkPorts(first.Ports) != nil })
+	second := first
+	second.Name, second.Title = "second", "second"
+	_, err := b.Start(deadline(t), second, 1, 1)
+	if want := fmt.Sprintf("^port %d is held by pid [0-9]+ \\(native.test, of the project in %s\\)$", port, dir); err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestOwner(t *testing.T) {
+	for name, c := range map[string]struct{ file, text, want string }{
+		"unit":      {"cgroup", "3:cpu:/\n0::/system.slice/postgresql.service\n", "postgresql.service"},
+		"container": {"cgroup", "0::/system.slice/docker-" + strings.Repeat("3f", 32) + ".scope\n", "in container 3f3f3f3f3f3f"},
+		"proxy":     {"cmdline", "/usr/bin/docker-proxy\x00-proto\x00tcp\x00-container-ip\x00172.18.0.2\x00-container-port\x0080\x00", "for the container at 172.18.0.2"},
+		"healbot's": {"environ", "A=1\x00HEALBOT_ID=x\x00HEALBOT_PROJECT_DIR=/srv/shop\x00", "of the project in /srv/shop"},
+		"nobody's":  {"cgroup", "0::/user.slice/session-2.scope\n", ""},
+	} {
+		proc := t.TempDir()
+		if err := os.WriteFile(filepath.Join(proc, c.file), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := owner(proc); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

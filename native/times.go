@@ -21,9 +21,9 @@ func logFor(svc service.Service, replica int) keeper.Log {
 }
 
 // timesOf is where it is noted when the lines of the log at path were written: for
-// logs/TITLE.log it is .healbot/times/TITLE.log.
+// logs/TITLE.log it is logs/.times/TITLE.log.
 func timesOf(path string) string {
-	return filepath.Join(filepath.Dir(filepath.Dir(path)), ".healbot", "times", filepath.Base(path))
+	return filepath.Join(filepath.Dir(path), ".times", filepath.Base(path))
 }
 
 // logsBetween is Logs with bounds. When the end lies before the end of the log, which of

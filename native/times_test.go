@@ -68,7 +68,7 @@ func TestTimesUnderKillsAndRotation(t *testing.T) {
 	if !Timed(path) {
 		t.Error("times are missing")
 	}
-	indexes, _ := filepath.Glob(filepath.Join(dir, ".healbot", "times", "web.log", "*"))
+	indexes, _ := filepath.Glob(filepath.Join(dir, "logs", ".times", "web.log", "*"))
 	logs, _ := filepath.Glob(path + "*")
 	if len(indexes) != len(logs) || len(logs) < 5 {
 		t.Errorf("%d indexes of %d logs", len(indexes), len(logs))

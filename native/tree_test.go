@@ -310,10 +310,10 @@ func TestComets(t *testing.T) {
 	svc.Process.Env = append(svc.Process.Env, "ORPHAN="+dir)
 	in := start(t, newBackend(t, dir), svc)
 	logOf(t, dir, "flying")
+	began := time.Now()
 	if err := in.Kill(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	wait(t, in)
 	if n := carriers(dir); n != 0 {
 		t.Errorf("%d processes are left", n)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,12 +23,19 @@ const (
 	restless = 3 * time.Second        // of changes after which one no longer waits for calm
 )
 
-// A Changed says that files changed that a service is restarted for.
+// A Changed says that files changed that a service is updated for.
 type Changed struct {
 	Service service.Service
-	Rebuild bool   // its Python environment is to be set up again first
-	File    string // one of them
-	More    int    // how many others
+	Rebuild bool    // its Python environment is to be set up again first, or its image built
+	File    string  // one of them
+	More    int     // how many others
+	Touched []Touch // all of them, once for each trigger that means them
+}
+
+// A Touch is a change of a file that a trigger means.
+type Touch struct {
+	Trigger service.Trigger
+	File    string // absolute; it may be gone
 }
 
 // Watch tells of changes to the files that services have triggers for, until ctx ends,
@@ -42,19 +50,44 @@ func Watch(ctx context.Context, services []service.Service, warn func(string), c
 	defer events.Close()
 	w := &watcher{events: events, pending: map[string]*Changed{}, files: map[string]bool{}}
 	for _, svc := range services {
-		if svc.Process == nil {
-			continue
-		}
-		for _, trigger := range svc.Process.Watch {
+		for _, trigger := range Triggers(svc) {
 			if err := w.add(svc, trigger, own(services)); err != nil {
 				warn(err.Error())
 			}
 		}
 	}
 	if len(w.triggers) == 0 {
-		return errors.New("no file is watched: write develop.watch for a native service")
+		return errors.New("no file is watched: write develop.watch for a service")
 	}
+	w.begin(changed)
 	return w.run(ctx, changed)
+}
+
+// Triggers gives what a service of either world is watched for.
+func Triggers(svc service.Service) []service.Trigger {
+	if svc.Process != nil {
+		return svc.Process.Watch
+	}
+	return svc.Image.Watch
+}
+
+// begin tells of the files that are there already, for those triggers that want it.
+func (w *watcher) begin(changed func(Changed)) {
+	for _, t := range w.triggers {
+		if t.Initial {
+			w.noteAll(t)
+		}
+	}
+	w.tell(changed)
+}
+
+// noteAll notes every file that a trigger means.
+func (w *watcher) noteAll(t trigger) {
+	_ = w.tree(t, t.path, func(path string) {
+		if t.means(path) {
+			w.note(t, path)
+		}
+	})
 }
 
 // own gives what healbot itself and its builds write: absolute paths.
@@ -81,12 +114,15 @@ type watcher struct {
 
 // A trigger is one entry of develop.watch.
 type trigger struct {
+	service.Trigger
+	number  int
 	service service.Service
 	path    string
 	rebuild bool
 	own     []string
 	ignore  patterns
 	include patterns // none: everything
+	docker  patterns // of the project's .dockerignore
 }
 
 func (w *watcher) add(svc service.Service, t service.Trigger, own []string) error {
@@ -95,13 +131,13 @@ func (w *watcher) add(svc service.Service, t service.Trigger, own []string) erro
 		return fmt.Errorf("cannot watch %s for %s: %w: create it or correct develop.watch", t.Path, svc.Name, errnoOf(err))
 	}
 	mine := trigger{
-		service: svc, path: t.Path, rebuild: t.Rebuild, own: own, include: parsePatterns(t.Include),
+		Trigger: t, number: len(w.triggers), service: svc, path: t.Path, rebuild: t.Rebuild, own: own, include: parsePatterns(t.Include),
 		ignore: parsePatterns(append(slices.Clone(alwaysIgnored), t.Ignore...)),
+		docker: dockerignore(svc.Dir),
 	}
-	if st.IsDir() {
+	err = w.way(mine)
+	if err == nil && st.IsDir() {
 		err = w.tree(mine, t.Path, nil)
-	} else { // its folder, since editors replace a file rather than write to it
-		err = w.events.Add(filepath.Dir(t.Path))
 	}
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("cannot watch %s for %s: there are too many folders: ignore some, or raise fs.inotify.max_user_watches", t.Path, svc.Name)
@@ -113,6 +149,19 @@ func (w *watcher) add(svc service.Service, t service.Trigger, own []string) erro
 	return nil
 }
 
+// way watches the folders that lead to the trigger's path, from the project's on or at
+// least the last one: so a path that is removed and made again is seen, as is a file that
+// an editor replaces.
+func (w *watcher) way(t trigger) error {
+	dir := filepath.Dir(t.path)
+	err := w.events.Add(dir)
+	for root := filepath.Clean(t.service.Dir); err == nil && strings.HasPrefix(dir, root+"/"); {
+		dir = filepath.Dir(dir)
+		err = w.events.Add(dir)
+	}
+	return err
+}
+
 // tree watches a folder and those below it, and calls found for each file there.
 func (w *watcher) tree(t trigger, root string, found func(path string)) error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -122,8 +171,11 @@ func (w *watcher) tree(t trigger, root string, found func(path string)) error {
 		case err != nil: // gone meanwhile, or not for us to read
 			return nil
 		case path != t.path && t.ignores(path):
-			if d.IsDir() {
+			if d.IsDir() && !t.ignore.excepts() && !t.docker.excepts() {
 				return fs.SkipDir
+			}
+			if d.IsDir() {
+				return w.events.Add(path)
 			}
 		case d.IsDir():
 			return w.events.Add(path)
@@ -143,7 +195,11 @@ func (t trigger) ignores(path string) bool {
 		}
 	}
 	rel, err := filepath.Rel(t.path, path)
-	return err != nil || t.ignore.fit(filepath.ToSlash(rel))
+	if err != nil || t.ignore.fit(filepath.ToSlash(rel)) {
+		return true
+	}
+	rel, err = filepath.Rel(t.service.Dir, path)
+	return err == nil && !strings.HasPrefix(rel, "../") && t.docker.fit(filepath.ToSlash(rel))
 }
 
 // means reports whether a change of a file is one of the trigger's.
@@ -179,7 +235,9 @@ func (w *watcher) run(ctx context.Context, changed func(Changed)) error {
 				return errors.New("cannot watch files any more")
 			}
 			for _, t := range w.triggers { // events were lost, so anything may have changed
-				w.note(t, t.path)
+				if w.note(t, t.path); t.Target != "" {
+					w.noteAll(t)
+				}
 			}
 		}
 		if before == 0 {
@@ -202,9 +260,8 @@ func (w *watcher) seen(ev fsnotify.Event) (meant bool) {
 	st, err := os.Lstat(ev.Name)
 	for _, t := range w.triggers {
 		if err == nil && st.IsDir() {
-			if ev.Has(fsnotify.Create) && strings.HasPrefix(ev.Name, t.path+"/") && !t.ignores(ev.Name) {
-				// What was put there before it was watched is found by the walk.
-				_ = w.tree(t, ev.Name, func(path string) { note(t, path) })
+			if ev.Has(fsnotify.Create) {
+				w.appeared(t, ev.Name, func(path string) { note(t, path) })
 			}
 			continue
 		}
@@ -213,12 +270,32 @@ func (w *watcher) seen(ev fsnotify.Event) (meant bool) {
 	return meant
 }
 
+// appeared watches a new folder, where it is one of the trigger's or leads to it. What was
+// put there before it was watched is found by the walk.
+func (w *watcher) appeared(t trigger, dir string, found func(path string)) {
+	switch {
+	case strings.HasPrefix(dir, t.path+"/"):
+		if !t.ignores(dir) || t.ignore.excepts() || t.docker.excepts() {
+			_ = w.tree(t, dir, found)
+		}
+	case dir == t.path, strings.HasPrefix(t.path, dir+"/"):
+		if w.way(t) == nil {
+			_ = w.tree(t, t.path, found)
+		}
+	}
+}
+
 func (w *watcher) note(t trigger, path string) {
 	c := w.pending[t.service.Name]
 	if c == nil {
 		c = &Changed{Service: t.service, File: path}
 		w.pending[t.service.Name] = c
-	} else if key := t.service.Name + "\x00" + path; c.File != path && !w.files[key] {
+	}
+	if key := strconv.Itoa(t.number) + "\x00" + path; !w.files[key] {
+		w.files[key] = true
+		c.Touched = append(c.Touched, Touch{t.Trigger, path})
+	}
+	if key := t.service.Name + "\x00" + path; c.File != path && !w.files[key] {
 		w.files[key] = true
 		c.More++
 	}

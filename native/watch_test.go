@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"github.com/healing-bot/healbot/service"
 )
@@ -130,6 +133,89 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	next(t, told)
+}
+
+// A folder that is removed and made again, with the one around it, is watched again.
+func TestWatchOfAFolderThatComesBack(t *testing.T) {
+	dir := t.TempDir()
+	src := filepath.Join(dir, "app", "src")
+	if err := os.MkdirAll(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file(t, filepath.Join(dir, "probe"), "")
+	file(t, filepath.Join(src, "only.py"), "")
+	told := watching(t, dir, service.Trigger{Path: filepath.Join(dir, "probe")}, service.Trigger{Path: src}, service.Trigger{Path: filepath.Join(src, "only.py"), Rebuild: true})
+	for _, gone := range []string{src, filepath.Dir(src), src} {
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+		next(t, told)
+		if err := os.MkdirAll(src, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file(t, filepath.Join(src, "a.py"), "x")
+		if c := next(t, told); c.Rebuild || !strings.HasSuffix(c.File, "a.py") {
+			t.Errorf("%+v", c)
+		}
+		file(t, filepath.Join(src, "only.py"), "x")
+		if c := next(t, told); !c.Rebuild {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// What a build does not see is no reason to restart.
+func TestWatchHonoursDockerignore(t *testing.T) {
+	dir := t.TempDir()
+	file(t, filepath.Join(dir, ".dockerignore"), "# not for images\n*\n!probe\n!src\n**/*.csv\n!src/keep.csv\n")
+	if err := os.MkdirAll(filepath.Join(dir, "src", "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	told := watching(t, dir, service.Trigger{Path: dir})
+	for _, name := range []string{"notes", "src/a.csv", "src/data/b.csv"} {
+		file(t, filepath.Join(dir, name), "x")
+	}
+	select {
+	case c := <-told:
+		t.Errorf("told of what is ignored: %+v", c)
+	case <-time.After(3 * calm):
+	}
+	for _, name := range []string{"src/keep.csv", "src/data/a.py"} {
+		file(t, filepath.Join(dir, name), "x")
+		if c := next(t, told); !strings.HasSuffix(c.File, name) {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// Changes that go on and on are told after a while; then those that follow, once it is calm.
+func TestWatchWaitsForCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := &fsnotify.Watcher{Events: make(chan fsnotify.Event), Errors: make(chan error)}
+		w := &watcher{events: events, pending: map[string]*Changed{}, files: map[string]bool{}}
+		w.triggers = []trigger{{service: service.Service{Name: "web", Dir: "/none"}, path: "/none/src"}}
+		ctx, stop := context.WithCancel(t.Context())
+		begin := time.Now()
+		var told []time.Duration
+		ended := make(chan error)
+		go func() { ended <- w.run(ctx, func(Changed) { told = append(told, time.Since(begin)) }) }()
+		change := func() { events.Events <- fsnotify.Event{Name: "/none/src/a.py", Op: fsnotify.Write} }
+		change()
+		time.Sleep(10 * time.Second)
+		for range 50 {
+			change()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		// The first alone; then while changes go on; then what came after that.
+		if len(told) != 3 || told[0] != calm || told[1] < 10*time.Second+restless || told[1] > 10*time.Second+restless+calm || told[2] > 15*time.Second+calm {
+			t.Errorf("told after %v", told)
+		}
+	})
 }
 
 func TestWatchOfNothing(t *testing.T) {

@@ -15,6 +15,15 @@ type unknown struct {
 	refusals int // how often the backend was asked in vain
 }
 
+// listed is what all units wait for at first.
+const listed = "the list of what already runs"
+
+// Looking reports whether a status says no more than that its supervisor has just come and
+// looks for what already runs.
+func Looking(s service.Status) bool {
+	return s.State == service.Pending && s.Reason == "waiting for "+listed
+}
+
 // unattended says of an end that only its outcome is known.
 const unattended = "while no supervisor was there"
 
@@ -60,7 +69,7 @@ func (r *Runner) adopt(kind service.Kind) {
 		return
 	}
 	r.asked[kind] = true
-	r.unknown[kind] = unknown{why: "the list of what already runs"}
+	r.unknown[kind] = unknown{why: listed}
 	backend := r.config.Backends[kind]
 	r.task(func(ctx context.Context) {
 		for {
@@ -105,7 +114,7 @@ func (r *Runner) adopted(kind service.Kind, found []Instance) {
 	known := map[*unit]bool{}
 	for _, inst := range found {
 		u := r.units[inst.About().Key]
-		if u == nil && inst.About().Ended {
+		if u == nil && (inst.About().Ended || inst.About().Hash == "") {
 			continue
 		}
 		if u == nil {
@@ -127,9 +136,21 @@ func (r *Runner) adopted(kind service.Kind, found []Instance) {
 			u.exit = &exit
 			r.apply(u, policy.Exited{Run: u.state.Run, Why: exit.String()})
 		}
-		r.apply(u, policy.Resume{})
+		r.resume(u)
 		r.changed(u, u.state)
 	}
+}
+
+// resume lets a unit go on where it was. Nothing is started any more where all is to end.
+func (r *Runner) resume(u *unit) {
+	leaving := r.stage != staying
+	if u.state.Phase == policy.Launching && u.abandon != nil || leaving && u.state.Phase == policy.Resting {
+		return // it goes on already, or has ended
+	}
+	if leaving && !hasInstance(u.state) {
+		r.apply(u, policy.Stop{})
+	}
+	r.apply(u, policy.Resume{})
 }
 
 // announce has the history say of the units that were not at rest that another
@@ -154,6 +175,19 @@ func (r *Runner) Found(inst Instance) {
 			u.note = "started by a user of the engine"
 			r.takeOver(u, inst)
 			u.note = ""
+		}
+	})
+}
+
+// Eased tells the services of a kind whose start something outside the project held up
+// that it may be gone: they try again now, and not when their pause is over.
+func (r *Runner) Eased(kind service.Kind) {
+	r.post(func() {
+		r.eased[kind] = time.Now()
+		for _, u := range r.sorted() {
+			if u.svc.Kind == kind {
+				r.apply(u, policy.Eased{})
+			}
 		}
 	})
 }
@@ -183,7 +217,7 @@ func (r *Runner) takeOver(u *unit, inst Instance) {
 		return
 	}
 	r.watch(u, inst, run)
-	if about.Hash != u.svc.Hash && !u.orphan && u.state.Wanted {
+	if about.Hash != "" && about.Hash != u.svc.Hash && !u.orphan && u.state.Wanted && r.stage == staying {
 		r.apply(u, policy.Restart{Why: "its configuration changed"})
 	}
 }

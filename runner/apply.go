@@ -19,6 +19,8 @@ type Plan struct {
 	NoDeps   bool           // not what they need
 	Orphans  bool           // end what the file no longer names
 	Recreate bool           // replace also what did not change
+	Keep     bool           // replace nothing, even what changed
+	Outdated []service.Key  // replicas whose containers are of an older image
 	Restart  bool           // a new instance of each that is meant
 	Adopting bool           // go on where an earlier supervisor was cut off, if there was one
 	Grace    *time.Duration // for instances that are replaced, instead of the policy's
@@ -35,6 +37,7 @@ func (r *Runner) Apply(ctx context.Context, p Plan) (service.Report, error) {
 		if failed = r.check(p); failed != nil {
 			return
 		}
+		r.introduce(p.Project)
 		report.Notes = r.merge(p)
 		units := r.meant(p)
 		w.goals = r.launch(p, units)
@@ -108,12 +111,12 @@ func (r *Runner) merge(p Plan) (notes []string) {
 		declared[svc.Name] = true
 		r.adopt(svc.Kind)
 		if p.touches(svc.Name) {
-			notes = append(notes, r.mergeService(svc, p.Project.Policies[svc.Name], p.Recreate)...)
+			notes = append(notes, r.mergeService(svc, p)...)
 		}
 	}
 	for _, u := range r.sorted() {
 		switch {
-		case declared[u.svc.Name]:
+		case declared[u.svc.Name] || slices.Contains(p.Project.Inactive, u.svc.Name):
 		case p.Orphans:
 			u.orphan, u.dropped = true, true
 			notes = append(notes, u.key.String()+": removed, the file no longer names it")
@@ -129,7 +132,8 @@ func (r *Runner) merge(p Plan) (notes []string) {
 	return notes
 }
 
-func (r *Runner) mergeService(svc service.Service, pol policy.Policy, recreate bool) (notes []string) {
+func (r *Runner) mergeService(svc service.Service, p Plan) (notes []string) {
+	pol := p.Project.Policies[svc.Name]
 	for _, u := range r.replicas(svc.Name) {
 		if u.key.Replica > svc.Replicas {
 			u.dropped = true
@@ -139,16 +143,20 @@ func (r *Runner) mergeService(svc service.Service, pol policy.Policy, recreate b
 			continue
 		}
 		u.orphan, u.dropped = false, false
+		if p.Keep && u.state.Phase != policy.Resting {
+			continue
+		}
 		before, old := u.svc, u.policy
 		u.svc, u.policy = svc, pol
 		u.policy.Name = u.key.String()
+		why := p.replaces(u.key, before.Hash != svc.Hash)
+		u.renew = u.renew || why != "" && !p.Keep
 		switch {
 		case u.state.Phase == policy.Resting:
-		case before.Hash != svc.Hash:
-			notes = append(notes, u.key.String()+": replaced, its configuration changed")
-			r.apply(u, policy.Restart{Why: "its configuration changed"})
-		case recreate:
-			r.apply(u, policy.Restart{Why: "replaced on request"})
+		case why != "":
+			notes = append(notes, u.key.String()+": replaced"+why)
+			u.grace = p.Grace
+			r.apply(u, policy.Restart{Why: strings.TrimPrefix("replaced"+why, "replaced, ")})
 		case old != u.policy:
 			notes = append(notes, u.key.String()+": goes on under its new policy")
 			u.note = "the file changed its policy"
@@ -159,6 +167,20 @@ func (r *Runner) mergeService(svc service.Service, pol policy.Policy, recreate b
 	}
 	r.dirty = append(r.dirty, r.declare(svc, pol)...)
 	return notes
+}
+
+// replaces says why an instance is replaced, in words that follow "replaced"; "" if it
+// is not.
+func (p Plan) replaces(key service.Key, changed bool) string {
+	switch {
+	case changed:
+		return ", its configuration changed"
+	case slices.Contains(p.Outdated, key):
+		return ", its image changed"
+	case p.Recreate:
+		return " on request"
+	}
+	return ""
 }
 
 // meant gives the units that a plan wants up.
@@ -179,7 +201,7 @@ func (r *Runner) launch(p Plan, units []*unit) (goals []goal) {
 		r.hold(u)
 		_, remembered := r.past.Units[u.key.String()]
 		switch {
-		case resumed && remembered:
+		case resumed && remembered && !u.state.Fresh():
 			if !u.state.Wanted {
 				continue
 			}

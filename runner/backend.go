@@ -9,6 +9,11 @@ import (
 // A Backend starts instances of one kind. It knows nothing of health, restarts or
 // order. Its methods may be called from several goroutines at once.
 type Backend interface {
+	// Declare tells what the services of the project are from now on, those that an
+	// earlier supervisor started included; services of another kind are passed over. What
+	// is not said at Start applies to live instances too, such as a hook before their stop.
+	Declare(services []service.Service)
+
 	// Prepare makes ready what an instance of svc needs: image and networks, or the
 	// Python environment. It is called before every Start and returns at once when
 	// nothing is to be done. note tells people how far it is; it is not called after
@@ -59,6 +64,7 @@ type Instance interface {
 // A Concrete is a backend as its own package shows it: with its own type of instance,
 // since it does not import this package.
 type Concrete[I Instance] interface {
+	Declare(services []service.Service)
 	Prepare(ctx context.Context, svc service.Service, note func(string)) error
 	Start(ctx context.Context, svc service.Service, replica, run int) (I, error)
 	Adopt(ctx context.Context, project string) ([]I, error)

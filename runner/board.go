@@ -25,6 +25,9 @@ type entry struct {
 func (e entry) says(now time.Time) service.Status {
 	s := e.status
 	s.Reason = e.state.Says(e.policy, now)
+	if s.Paused && !s.Stopping {
+		s.Reason = "paused; healbot unpause lets it go on"
+	}
 	return s
 }
 
@@ -38,7 +41,8 @@ func (u *unit) entry(refusals int) entry {
 		Restarts: s.Streak, RestartsTotal: s.Total, MaxRestarts: u.policy.MaxAttempts,
 		Since: s.Since, Title: u.svc.Title, LogPath: u.svc.LogPath(u.key.Replica), Quiet: u.svc.Quiet, Seq: u.seq,
 		Held:     max(s.Tries, refusals),
-		Stopping: s.Phase == policy.Ending || s.Phase == policy.Killing,
+		Stopping: ending(s),
+		Paused:   u.paused,
 	}
 	if status.State == "" {
 		status.State = service.Stopped
@@ -110,8 +114,12 @@ func (b *board) tell(c service.Change) {
 		select {
 		case ch <- c:
 		default:
-			delete(b.readers, ch)
-			close(ch)
+			select {
+			case <-ch: // makes room, unless the reader was quicker
+			default:
+			}
+			ch <- service.Change{At: c.At, Missed: true}
+			b.leave(ch)
 		}
 	}
 }

@@ -73,6 +73,8 @@ func (r *Runner) command(c service.Command, units []*unit) error {
 			r.apply(u, policy.Restart{Why: "restarted by a user"})
 		case service.VerbKill:
 			r.killed(u, c.Signal)
+		case service.VerbLook:
+			r.look(u)
 		case service.VerbDown:
 		default:
 			return fmt.Errorf("the supervisor does not know the command %q", c.Verb)
@@ -138,6 +140,7 @@ type goal struct {
 func (r *Runner) goals(verb service.Verb, units []*unit) (all []goal) {
 	for _, u := range units {
 		switch verb {
+		case service.VerbLook:
 		case service.VerbStop, service.VerbDown:
 			all = append(all, goal{unit: u, rest: true})
 		case service.VerbKill:
@@ -161,7 +164,8 @@ func (r *Runner) goals(verb service.Verb, units []*unit) (all []goal) {
 func (r *Runner) answer() {
 	r.waiters = slices.DeleteFunc(r.waiters, func(w *waiter) bool {
 		w.goals = slices.DeleteFunc(w.goals, func(g goal) bool { return r.reached(w, g) })
-		if len(w.goals) > 0 || r.down {
+		stuck := r.down && w.failed != nil
+		if !stuck && (len(w.goals) > 0 || r.down) {
 			return false
 		}
 		close(w.done)
@@ -172,13 +176,14 @@ func (r *Runner) answer() {
 func (r *Runner) reached(w *waiter, g goal) bool {
 	s := g.unit.state
 	switch {
-	case g.rest && s.Phase == policy.Killing && s.Status == policy.Failed:
+	case s.Phase == policy.Killing && s.Status == policy.Failed && (s.Fault != "" || g.unit.slaying == nil):
 		w.failed = errors.Join(w.failed, fmt.Errorf("cannot end %s: %s", g.unit.key, g.unit.entry(0).says(s.Since).Reason))
 		return true
 	case g.rest:
 		return s.Phase == policy.Resting
 	case s.Phase == policy.Live:
-		return s.Run > g.run
+		kind, unknown := r.unknown[g.unit.svc.Kind]
+		return s.Run > g.run && (!unknown || kind.refusals > 0) // else it only lived when the last supervisor saw it
 	}
 	return s.Then == policy.Judge && r.stuck(g.unit)
 }

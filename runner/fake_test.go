@@ -24,6 +24,7 @@ type fakes struct {
 	live    map[service.Key]*fake
 	left    []Instance                      // what Adopt finds
 	refuse  error                           // what Adopt answers instead
+	slow    time.Duration                   // how long Adopt takes
 	prepare func(svc service.Service) error // what Prepare does
 	start   func(key service.Key, run int) error
 	born    func(*fake) // is shown each new instance before anybody else
@@ -54,6 +55,8 @@ func (b *fakes) instance(name string) *fake {
 	return b.live[service.Key{Service: name, Replica: 1}]
 }
 
+func (b *fakes) Declare([]service.Service) {}
+
 func (b *fakes) Prepare(ctx context.Context, svc service.Service, note func(string)) error {
 	if b.prepare != nil {
 		return b.prepare(svc)
@@ -83,6 +86,7 @@ func (b *fakes) Start(_ context.Context, svc service.Service, replica, run int) 
 }
 
 func (b *fakes) Adopt(context.Context, string) ([]Instance, error) {
+	time.Sleep(b.slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
@@ -102,15 +106,16 @@ type fake struct {
 	ended    chan struct{}
 	once     sync.Once
 	exit     service.Exit
-	stubborn bool // ignores Signal
-	immortal bool // ignores Kill, too
+	stubborn bool  // ignores Signal
+	immortal bool  // ignores Kill, too
+	mute     error // what Signal and Kill come to, after a while
 	verdicts chan service.Verdict
 	lines    chan string // what it writes; closed: its output can't be read
 }
 
 func newFake(b *fakes, svc service.Service, key service.Key, run int) *fake {
 	return &fake{backend: b, ended: make(chan struct{}), lines: make(chan string, 16), about: service.Instance{
-		Key: key, Run: run, ID: strconv.Itoa(1000 + run), PID: 1000 + run, Hash: svc.Hash, Started: time.Now(),
+		Key: key, Run: run, ID: strconv.Itoa(1000 + run), PID: 1000 + run, Hash: svc.Hash, Stop: svc.StopSignal, Started: time.Now(),
 	}}
 }
 
@@ -153,6 +158,9 @@ func (f *fake) Wait(ctx context.Context) (service.Exit, error) {
 
 func (f *fake) Signal(_ context.Context, sig string) error {
 	f.backend.note("%s %s", sig, f.about.Key)
+	if f.mute != nil {
+		return f.silence()
+	}
 	if !f.stubborn {
 		f.end(service.Exit{Code: -1, Signal: sig})
 	}
@@ -161,11 +169,19 @@ func (f *fake) Signal(_ context.Context, sig string) error {
 
 func (f *fake) Kill(context.Context) error {
 	f.backend.note("kill %s", f.about.Key)
+	if f.mute != nil {
+		return f.silence()
+	}
 	if f.immortal {
 		return nil
 	}
 	f.end(service.Exit{Code: -1, Signal: "SIGKILL"})
 	return nil
+}
+
+func (f *fake) silence() error {
+	time.Sleep(15 * time.Second)
+	return f.mute
 }
 
 // svc declares a service that needs others to be started.
@@ -201,6 +217,9 @@ func project(t *testing.T, dir string, services ...service.Service) Project {
 		pol.Dependent = len(s.Needs) > 0
 		if s.Check != nil {
 			pol.Probe, pol.Interval, pol.Timeout, pol.Retries = policy.EngineProbe, 10*time.Second, 3*time.Second, 3
+			if s.Check.Log != "" {
+				pol.Probe = policy.LineProbe
+			}
 		}
 		p.Policies[s.Name] = pol
 	}

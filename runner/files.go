@@ -60,12 +60,20 @@ func openFiles(dir string, log *slog.Logger, now func() clock) (*files, error) {
 	return f, nil
 }
 
+// retryPause is how long after a write that failed the next one is tried.
+const retryPause = time.Second
+
 // follow writes until ctx ends. Errors do not stop it: a full disk must not stop
-// the healing, and the next change tries again.
+// the healing. It tries again until the files are true, and says so the first time.
 func (f *files) follow(ctx context.Context, b *board) {
+	var retry <-chan time.Time // nil while the files are true
 	write := func() {
-		if err := f.write(b, false); err != nil {
+		err := f.write(b, false)
+		if err != nil && retry == nil {
 			f.log.Warn("cannot write the project's state", "error", err)
+		}
+		if retry = nil; err != nil {
+			retry = time.After(retryPause)
 		}
 	}
 	wake := b.wake // nil during a pause
@@ -75,6 +83,8 @@ func (f *files) follow(ctx context.Context, b *board) {
 		case <-wake:
 			write()
 			wake, pause = nil, time.After(writePause)
+		case <-retry:
+			write()
 		case <-pause:
 			wake, pause = b.wake, nil
 		case done := <-f.hurry:
@@ -138,8 +148,10 @@ func (f *files) writePids(entries []entry) (failed error) {
 	}
 	for name, pid := range live {
 		if f.pids[name] != pid {
-			err := replace(filepath.Join(f.dir, ".pids", name), []byte(strconv.Itoa(pid)+"\n"), 0o644)
-			failed = errors.Join(failed, err)
+			if err := replace(filepath.Join(f.dir, ".pids", name), []byte(strconv.Itoa(pid)+"\n"), 0o644); err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
 			f.pids[name] = pid
 		}
 	}
@@ -185,7 +197,7 @@ func Left(dir string) bool { return len(leftovers(dir)) > 0 }
 func leftovers(dir string) (paths []string) {
 	entries, _ := os.ReadDir(StateDir(dir))
 	for _, e := range entries {
-		if e.Name() != "lock" && e.Name() != "times" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(dir))) {
+		if e.Name() != "lock" && !strings.HasPrefix(e.Name(), filepath.Base(HistoryPath(dir))) {
 			paths = append(paths, filepath.Join(StateDir(dir), e.Name()))
 		}
 	}

@@ -176,3 +176,37 @@ func TestAStartThatItsSupervisorDidNotSurvive(t *testing.T) {
 		})
 	}
 }
+
+// A supervisor that died before the first up was written down leaves nothing that the
+// next up could take for a user's stop.
+func TestUpAfterOneThatWasNotWrittenDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, newFakes(), project(t, t.TempDir(), svc("web")))
+		time.Sleep(time.Second)
+		s = run(t, s.die(), s.project)
+		s.up()
+		s.want("web", service.Running, "")
+		s.end()
+	})
+}
+
+// An instance that was being replaced when its supervisor died is gone when the next one
+// comes: it is started once.
+func TestAReplacementThatItsSupervisorDidNotSurvive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, newFakes(), project(t, t.TempDir(), svc("web")))
+		s.up()
+		s.backend.instance("web").stubborn = true
+		go s.Do(s.ctx, service.Command{Verb: service.VerbRestart})
+		b := s.die()
+		b.live, b.left = map[service.Key]*fake{}, nil
+		s = run(t, b, s.project)
+		s.begin()
+		time.Sleep(time.Second)
+		s.want("web", service.Running, "")
+		if got := b.take(); len(got) != 1 {
+			t.Errorf("asked for: %v", got)
+		}
+		s.end()
+	})
+}

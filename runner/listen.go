@@ -3,15 +3,14 @@ package runner
 import (
 	"context"
 	"regexp"
-	"time"
 
 	"github.com/healing-bot/healbot/runner/policy"
 	"github.com/healing-bot/healbot/service"
 )
 
 // listen waits for the line of an instance's output that its health check is about.
-// As long as no such line came, its patience is that of any check: start_period and
-// then retries times interval. After the line it is healthy for the rest of its life.
+// After that line it is healthy for the rest of its life; how long it may be silent is
+// policy.
 func (r *Runner) listen(u *unit, inst Instance, run int) {
 	u.deafen()
 	if u.svc.Check == nil || u.svc.Check.Log == "" || u.state.Health == policy.Healthy {
@@ -24,28 +23,22 @@ func (r *Runner) listen(u *unit, inst Instance, run int) {
 	}
 	ctx, cancel := context.WithCancel(r.life)
 	u.deafen = cancel
-	matched := false // owned by the loop
-	judge := func(e policy.Judged) {
-		r.post(func() {
-			if e.Run = run; ctx.Err() == nil && !matched {
-				matched = e.Healthy
-				r.apply(u, e)
-			}
-		})
-	}
-	patience := u.policy.StartPeriod + time.Duration(u.policy.Retries)*u.policy.Interval
-	impatient := time.AfterFunc(patience, func() {
-		judge(policy.Judged{Why: "no line of its output matched x-log within " + policy.Age(patience)})
-	})
 	r.task(func(context.Context) {
-		defer impatient.Stop()
+		heard := policy.Judged{Run: run}
 		found, err := hear(ctx, inst, pattern)
 		switch {
 		case found:
-			judge(policy.Judged{Healthy: true})
+			heard.Healthy = true
 		case err != nil:
-			judge(policy.Judged{Unable: true, Why: err.Error()})
+			heard.Unable, heard.Why = true, err.Error()
+		default:
+			return
 		}
+		r.post(func() {
+			if ctx.Err() == nil {
+				r.apply(u, heard)
+			}
+		})
 	})
 }
 

@@ -123,17 +123,48 @@ func (u *unit) brief() string {
 }
 
 // restarted lets the dependents of a unit that came up again follow, where the file
-// asks for it.
+// asks for it, or where they were told an address that is no longer true.
 func (r *Runner) restarted(u *unit) {
 	for _, name := range r.users[u.svc.Name] {
 		for _, user := range r.replicas(name) {
+			was, now := user.addresses[u.svc.Name], r.address(u.svc.Name)
 			for _, n := range user.svc.Needs {
-				if n.Restart && n.Service == u.svc.Name && user.state.Born.Before(u.state.Born) {
+				switch {
+				case n.Service != u.svc.Name || !user.state.Born.Before(u.state.Born):
+				case n.Restart:
 					r.apply(user, policy.Follow{Why: u.key.String() + " was restarted"})
+				case n.Endpoint != nil && was != "" && now != "" && was != now:
+					r.apply(user, policy.Follow{Why: u.svc.Name + " has another address"})
 				}
 			}
 		}
 	}
+}
+
+// addresses gives where the services are that a unit is told of when it starts.
+func (r *Runner) addresses(u *unit) map[string]string {
+	at := map[string]string{}
+	for _, n := range u.svc.Needs {
+		if n.Endpoint != nil {
+			at[n.Service] = r.address(n.Service)
+		}
+	}
+	return at
+}
+
+// address gives that of the first replica of a service that has one.
+func (r *Runner) address(name string) string {
+	for _, d := range r.replicas(name) {
+		if d.live != nil && d.live.Address != "" {
+			return d.live.Address
+		}
+	}
+	return ""
+}
+
+// located is the unit's service as its latest instance was told of others.
+func (u *unit) located() service.Service {
+	return u.svc.Located(func(name string) string { return u.addresses[name] })
 }
 
 // stuck reports whether a unit will not come up unless something outside changes: it

@@ -55,10 +55,14 @@ func (r *Runner) fate(u *unit, svc service.Service, p Plan) string {
 		return "would be created"
 	case u.state.Phase == policy.Resting:
 		return fmt.Sprintf("would be started, it is %s", u.state.Status)
-	case u.svc.Hash != svc.Hash:
-		return "would be replaced, its configuration changed"
-	case p.Recreate:
-		return "would be replaced on request"
+	case p.Keep:
+		return "would be kept as it is"
+	}
+	if why := p.replaces(u.key, u.svc.Hash != svc.Hash); why != "" {
+		return "would be replaced" + why
+	}
+	if p.Restart {
+		return "would be restarted"
 	}
 	pol := p.Project.Policies[svc.Name]
 	if pol.Name = u.policy.Name; pol != u.policy {

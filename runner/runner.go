@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ type Project struct {
 	Dir      string // absolute path of its directory
 	Services []service.Service
 	Policies map[string]policy.Policy // by name of service
+	Inactive []string                 // services of the file that are in no active profile: left as they are
 }
 
 // A Config says how a Runner works.
@@ -30,6 +30,10 @@ type Config struct {
 	Notify func(ctx context.Context, n service.Notice, m service.Message) error
 	// EndWhenIdle ends Run when nothing is left to supervise, as `up` in the foreground does.
 	EndWhenIdle bool
+	// Parallel is how many services are made ready, and started, at once; see Limit.
+	Parallel int
+	// Grace is what instances get for their end when Run ends, instead of their policies'.
+	Grace *time.Duration
 
 	clock func() clock // instead of the machine's, for tests
 }
@@ -47,15 +51,16 @@ type Runner struct {
 	life   context.Context    // of all that works for the loop
 	cancel context.CancelFunc // ends life
 	tasks  sync.WaitGroup     // all that works for the loop
-	starts chan struct{}      // bounds how many starts are made at once
 	mouths chan struct{}      // bounds how many messages are sent at once
 
 	// What follows is owned by the goroutine of Run.
+	turns   turns // of those that start
 	units   map[service.Key]*unit
-	users   map[string][]string      // services by the service they need
-	unknown map[service.Kind]unknown // kinds whose instances are not known yet
-	asked   map[service.Kind]bool    // kinds whose backends were asked what runs
-	dirty   []*unit                  // changed since their users were last told
+	users   map[string][]string        // services by the service they need
+	unknown map[service.Kind]unknown   // kinds whose instances are not known yet
+	asked   map[service.Kind]bool      // kinds whose backends were asked what runs
+	eased   map[service.Kind]time.Time // when what held up starts was last gone
+	dirty   []*unit                    // changed since their users were last told
 	waiters []*waiter
 	telling int     // messages under way and waiting
 	past    journal // what the last supervisor left
@@ -95,8 +100,9 @@ func New(p Project, c Config) (r *Runner, warnings []string, err error) {
 		name: p.Name, dir: p.Dir, config: c, log: c.Log,
 		board: newBoard(), files: f,
 		inbox: make(chan func()), done: make(chan struct{}),
-		starts: make(chan struct{}, 4*runtime.NumCPU()), mouths: make(chan struct{}, tellAtOnce),
+		turns: turnsFor(c.Parallel), mouths: make(chan struct{}, tellAtOnce),
 		units: map[service.Key]*unit{}, unknown: map[service.Kind]unknown{}, asked: map[service.Kind]bool{},
+		eased: map[service.Kind]time.Time{},
 	}
 	r.life, r.cancel = context.WithCancel(context.Background())
 	past, warning, err := f.readJournal()
@@ -106,12 +112,20 @@ func New(p Project, c Config) (r *Runner, warnings []string, err error) {
 	if warning != "" {
 		warnings = append(warnings, warning)
 	}
+	r.introduce(p)
 	for _, svc := range p.Services {
 		r.declare(svc, p.Policies[svc.Name])
 	}
 	r.restore(past)
 	r.index()
 	return r, warnings, nil
+}
+
+// introduce tells the backends what the services of the project are.
+func (r *Runner) introduce(p Project) {
+	for _, b := range r.config.Backends {
+		b.Declare(p.Services)
+	}
 }
 
 // Run supervises the project until it is brought down, until nothing is left to
@@ -161,14 +175,21 @@ func (r *Runner) loop(ctx context.Context) {
 }
 
 // leave begins the end of all instances.
-func (r *Runner) leave() { r.stage = max(r.stage, leaving) }
+func (r *Runner) leave() {
+	r.stage = max(r.stage, leaving)
+	if r.config.Grace != nil {
+		for _, u := range r.units {
+			u.grace = r.config.Grace
+		}
+	}
+}
 
 // advance moves the end on as far as it can go now.
 func (r *Runner) advance() {
 	if r.stage == staying && r.config.EndWhenIdle && r.idle() {
 		r.leave()
 	}
-	if r.stage == leaving && r.stopInOrder() {
+	if r.stage == leaving && r.listened() && r.stopInOrder() {
 		if !r.down {
 			r.stage = over
 			return
@@ -178,14 +199,32 @@ func (r *Runner) advance() {
 	}
 }
 
-// idle reports whether nothing is left to supervise.
-func (r *Runner) idle() bool {
-	for _, u := range r.units {
-		if u.state.Phase != policy.Resting || !u.state.Due.IsZero() {
+// listened reports whether every backend has said what runs, or that it can't: before, an
+// end could leave something behind that nobody remembers.
+func (r *Runner) listened() bool {
+	for _, u := range r.unknown {
+		if u.refusals == 0 {
 			return false
 		}
 	}
-	return r.begun && len(r.unknown) == 0
+	return true
+}
+
+// idle reports whether nothing is left to supervise. What waits for something that has
+// failed for good waits in vain, if nothing else goes on.
+func (r *Runner) idle() bool {
+	waits, failed := false, false
+	for _, u := range r.units {
+		switch s := u.state; {
+		case s.Phase == policy.Waiting:
+			waits = true
+		case s.Phase != policy.Resting || !s.Due.IsZero():
+			return false
+		default:
+			failed = failed || s.Status == policy.Failed || s.Status == policy.MaxRestarts
+		}
+	}
+	return r.begun && len(r.unknown) == 0 && (failed || !waits)
 }
 
 // tidy lets the backends take away what is left.

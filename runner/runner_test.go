@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -110,89 +109,23 @@ func TestARestartWaitsForTheDependencyAndIsFree(t *testing.T) {
 	})
 }
 
-func TestStopRestartAndKill(t *testing.T) {
+// An up in the foreground does not wait for ever for what can't come.
+func TestNothingIsLeftWhereAllElseWaitsInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakes()
-		s := run(t, b, project(t, t.TempDir(), svc("web"), svc("db")))
-		s.up()
-		b.take()
-		do := func(verb service.Verb, names ...string) {
-			t.Helper()
-			if _, err := s.Do(s.ctx, service.Command{Verb: verb, Services: names}); err != nil {
-				t.Fatalf("%s: %v", verb, err)
-			}
-		}
-		do(service.VerbStop, "web")
-		s.want("web", service.Stopped, "stopped by a user")
-		do(service.VerbStart, "web")
-		do(service.VerbRestart, "web")
-		do(service.VerbKill, "web")
-		s.want("web", service.Stopped, "killed by a user")
-		want := []string{"SIGTERM web", "start web", "SIGTERM web", "start web", "kill web"}
-		if diff := cmp.Diff(want, b.take()); diff != "" {
-			t.Error(diff)
-		}
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbStop, Services: []string{"wep"}}); err == nil ||
-			err.Error() != "no such service: wep (there are db, web)" {
-			t.Errorf("stop of an unknown service: %v", err)
-		}
-		s.end()
-	})
-}
-
-func TestAStubbornInstanceIsKilledAfterItsGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newFakes()
-		s := run(t, b, project(t, t.TempDir(), svc("web")))
-		s.up()
-		b.instance("web").stubborn = true
-		began := time.Now()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbStop}); err != nil {
+		b.start = func(service.Key, int) error { return errors.New("no such command") }
+		s := runWith(t, b, project(t, t.TempDir(), svc("job"), svc("api", "job"), svc("web", "api")), Config{EndWhenIdle: true})
+		if _, err := s.Apply(s.ctx, Plan{Project: s.project}); err != nil && !errors.Is(err, ErrEnded) {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took != always.Grace {
-			t.Errorf("stop took %v, want %v", took, always.Grace)
-		}
-		s.want("web", service.Stopped, "stopped by a user, killed after 10s")
-		s.end()
-	})
-}
-
-func TestDownTakesAwayAllButTheHistory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, dir := newFakes(), t.TempDir()
-		s := run(t, b, project(t, dir, svc("web")))
-		s.up()
-		time.Sleep(time.Second)
-		var status map[string]service.Status
-		data, err := os.ReadFile(StatusPath(dir))
-		if err == nil {
-			err = json.Unmarshal(data, &status)
-		}
-		if err != nil || status["web"].State != service.Running {
-			t.Errorf("status file: %s, %v", data, err)
-		}
-		if !strings.HasPrefix(string(data), "{\n  \"web\": {\"pid\":1001,\"status\":\"running\"") {
-			t.Errorf("status file begins %.60q", data)
-		}
-		if pid, _ := os.ReadFile(filepath.Join(dir, ".pids/web.pid")); string(pid) != "1001\n" {
-			t.Errorf("pid file: %q", pid)
-		}
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-			t.Error("down:", err)
-		}
-		if err := <-s.ended; err != nil {
-			t.Error("Run:", err)
-		}
-		var left []string
-		filepath.WalkDir(dir, func(path string, d os.DirEntry, _ error) error {
-			if !d.IsDir() {
-				left = append(left, filepath.Base(path))
+		select {
+		case err := <-s.ended:
+			if err != nil {
+				t.Error(err)
 			}
-			return nil
-		})
-		if !slices.Equal(left, []string{"events.jsonl"}) || !b.removed {
-			t.Errorf("left: %q, backend told: %v", left, b.removed)
+		case <-time.After(time.Hour):
+			t.Error("it goes on")
+			s.end()
 		}
 	})
 }
@@ -284,24 +217,6 @@ func TestABackendIsAskedForNothingBeforeItIsNeeded(t *testing.T) {
 		s.up()
 		s.want("box", service.Running, "")
 		s.end()
-	})
-}
-
-func TestDownWithoutAnEngineThatNeverAnswered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, engine := newFakes(), newFakes()
-		engine.refuse = errEngine
-		box := svc("box")
-		box.Kind = service.Container
-		p := project(t, t.TempDir(), svc("web"), box)
-		s := runWith(t, b, p, Config{Backends: map[service.Kind]Backend{service.Native: b, service.Container: engine}})
-		s.up()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-			t.Error(err)
-		}
-		if err := <-s.ended; err != nil || !b.removed || engine.removed {
-			t.Errorf("Run: %v; natives removed: %v; containers, of which there were none: %v", err, b.removed, engine.removed)
-		}
 	})
 }
 

@@ -29,13 +29,18 @@ type unit struct {
 	down    service.State      // what it has to recover from: max_restarts, failed, or ""
 	orphan  bool               // the file no longer names it
 	dropped bool               // it goes from the project once it rests
+	paused  bool               // the instance's processes are suspended
+	renew   bool               // its next container is a new one
+	slaying Instance           // what the backend was asked to kill and has not answered for
 	grace   *time.Duration     // for the stop under way, instead of the policy's
+
+	addresses map[string]string // of services that its latest instance was told of
 }
 
 // take makes inst the unit's instance.
 func (u *unit) take(inst Instance) {
 	about := inst.About()
-	u.inst, u.live = inst, &about
+	u.inst, u.live, u.paused = inst, &about, paused(inst)
 }
 
 func compareKeys(a, b service.Key) int {
@@ -66,8 +71,8 @@ func (r *Runner) apply(u *unit, e policy.Event) {
 	}
 	next, action := policy.Decide(p, u.state, e, time.Now())
 	u.state = next
-	if next.Phase == policy.Resting {
-		u.grace = nil
+	if ending(before) && !ending(next) || next.Phase == policy.Resting {
+		u.grace = nil // it was for this end
 	}
 	if visible(before) != visible(next) {
 		r.tell(u, before, e)
@@ -75,6 +80,8 @@ func (r *Runner) apply(u *unit, e policy.Event) {
 	}
 	r.do(u, action)
 }
+
+func ending(s policy.State) bool { return s.Phase == policy.Ending || s.Phase == policy.Killing }
 
 // visible is the part of a state that people are shown.
 func visible(s policy.State) policy.State {
@@ -120,7 +127,7 @@ func (r *Runner) do(u *unit, a policy.Action) {
 			u.abandon()
 		}
 	case policy.Terminate:
-		r.signal(u, u.svc.StopSignal)
+		r.signal(u, u.stopSignal())
 	case policy.Kill:
 		r.kill(u)
 	case policy.Probe:
@@ -131,30 +138,36 @@ func (r *Runner) do(u *unit, a policy.Action) {
 func (r *Runner) begin(u *unit, run int) {
 	ctx, cancel := context.WithCancel(r.life)
 	u.abandon = cancel
-	svc, replica := u.svc, u.key.Replica
+	u.addresses = r.addresses(u)
+	svc, replica, turns := u.located(), u.key.Replica, r.turns
+	svc.Renew = u.renew
 	note := func(text string) {
 		r.post(func() { r.apply(u, policy.Noted{Run: run, Why: text}) })
 	}
+	began := time.Now()
 	r.task(func(context.Context) {
-		inst, err := r.start(ctx, svc, replica, run, note)
+		inst, err := r.start(ctx, turns, svc, replica, run, note)
 		cancel()
-		r.post(func() { r.answered(u, run, inst, err) })
+		r.post(func() {
+			r.answered(u, run, inst, err)
+			if err != nil && began.Before(r.eased[svc.Kind]) {
+				r.apply(u, policy.Eased{})
+			}
+		})
 	})
 }
 
-// start makes one start; so many at once that the machine is busy and not more.
-func (r *Runner) start(ctx context.Context, svc service.Service, replica, run int, note func(string)) (Instance, error) {
+// start makes one start, when its turn has come.
+func (r *Runner) start(ctx context.Context, t turns, svc service.Service, replica, run int, note func(string)) (inst Instance, err error) {
 	backend := r.config.Backends[svc.Kind]
-	if err := backend.Prepare(ctx, svc, note); err != nil {
-		return nil, err
+	err = t.preparing.take(ctx, func() error { return backend.Prepare(ctx, svc, note) })
+	if err == nil {
+		err = t.starting.take(ctx, func() (err error) {
+			inst, err = backend.Start(ctx, svc, replica, run)
+			return err
+		})
 	}
-	select {
-	case r.starts <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-r.starts }()
-	return backend.Start(ctx, svc, replica, run)
+	return inst, err
 }
 
 func (r *Runner) answered(u *unit, run int, inst Instance, err error) {
@@ -163,7 +176,11 @@ func (r *Runner) answered(u *unit, run int, inst Instance, err error) {
 		r.apply(u, policy.StartFailed{Run: run, Why: err.Error(), Outside: errors.Is(err, service.ErrOutside)})
 		return
 	}
+	u.renew = false
 	u.take(inst)
+	if u.live.Hash == "" {
+		u.note = "docker compose made it; it is left alone"
+	}
 	r.apply(u, policy.Started{Run: run})
 	r.watch(u, inst, run)
 	r.restarted(u)
@@ -177,6 +194,7 @@ func (r *Runner) watch(u *unit, inst Instance, run int) {
 		}
 	})
 	r.listen(u, inst, run)
+	r.watchPauses(u, inst)
 	verdicts := inst.Health()
 	if verdicts == nil || u.svc.Check == nil || !u.svc.Check.Engine {
 		return // an image may bring a check of its own, which nobody asked for
@@ -196,37 +214,97 @@ func (r *Runner) watch(u *unit, inst Instance, run int) {
 	})
 }
 
+// watchPauses brings to the loop that an instance was paused or goes on, where its
+// backend tells.
+func (r *Runner) watchPauses(u *unit, inst Instance) {
+	p, ok := inst.(interface{ Pauses() <-chan struct{} })
+	if !ok {
+		return
+	}
+	r.task(func(ctx context.Context) {
+		for {
+			select {
+			case <-p.Pauses():
+				r.post(func() {
+					if u.inst == inst {
+						r.look(u)
+					}
+				})
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// look sees whether the unit's instance is paused now.
+func (r *Runner) look(u *unit) {
+	now := u.inst != nil && paused(u.inst)
+	if now == u.paused {
+		return
+	}
+	u.paused = now
+	if now {
+		r.remark(u, "paused by hand")
+	} else {
+		r.remark(u, "let go on by hand")
+	}
+}
+
 func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
 	if u.inst != inst {
 		return
 	}
 	u.deafen()
-	u.inst, u.live, u.exit = nil, nil, &exit
+	u.inst, u.live, u.exit, u.paused = nil, nil, &exit, false
+	if exit.Kept {
+		u.note = exit.String()
+	}
 	r.apply(u, policy.Exited{Run: run, OK: exit.OK(), ByUser: exit.ByUser, Outside: exit.Engine, Why: exit.String()})
 }
 
 func (r *Runner) signal(u *unit, name string) {
 	if inst := u.inst; inst != nil {
-		r.act(u, "signal", func(ctx context.Context) error { return inst.Signal(ctx, name) })
+		r.act(u, "signal", func(ctx context.Context) error { return inst.Signal(ctx, name) }, func() {})
 	}
 }
 
+// stopSignal is the one that the instance was made with: an edited file may name another.
+func (u *unit) stopSignal() string {
+	if u.live != nil && u.live.Stop != "" {
+		return u.live.Stop
+	}
+	return u.svc.StopSignal
+}
+
+// kill has the instance killed, unless the backend is busy with that.
 func (r *Runner) kill(u *unit) {
-	if inst := u.inst; inst != nil {
-		r.act(u, "kill", inst.Kill)
+	if inst := u.inst; inst != nil && u.slaying != inst {
+		u.slaying = inst
+		r.act(u, "kill", inst.Kill, func() {
+			if u.slaying == inst {
+				u.slaying = nil
+			}
+		})
 	}
 }
 
-// act asks something of an instance. That it failed is logged and no more: the
-// policy asks again, or harder, when the deadline comes.
-func (r *Runner) act(u *unit, what string, f func(context.Context) error) {
-	name := u.key.String()
+// act asks something of an instance, and then runs answered in the loop. What is to
+// follow if it failed the policy decides, when the deadline comes.
+func (r *Runner) act(u *unit, what string, f func(context.Context) error, answered func()) {
+	name, run := u.key.String(), u.state.Run
 	r.task(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, actTimeout)
 		defer cancel()
+		fault := ""
 		if err := f(ctx); err != nil {
 			r.log.Warn("cannot "+what, "service", name, "error", err)
+			fault = err.Error()
 		}
+		r.post(func() {
+			answered()
+			r.apply(u, policy.Answered{Run: run, Fault: fault})
+		})
 	})
 }
 
@@ -234,7 +312,7 @@ func (r *Runner) act(u *unit, what string, f func(context.Context) error) {
 const actTimeout = 20 * time.Second
 
 func (r *Runner) probe(u *unit, run int) {
-	svc, inst := u.svc, u.inst
+	svc, inst := u.located(), u.inst
 	r.task(func(ctx context.Context) {
 		var dir string
 		var env []string

@@ -40,6 +40,9 @@ type Service struct {
 	// made from one need not be replaced for the other.
 	Hash string
 
+	// Renew asks for a new container, even where one of the same configuration rests.
+	Renew bool
+
 	Process *Process // set for Native
 	Image   *Image   // set for Container
 }
@@ -47,6 +50,7 @@ type Service struct {
 // A Process says how a native service is run.
 type Process struct {
 	Argv   []string // entrypoint and command; never through a shell
+	Entry  int      // how many words of Argv are the entrypoint
 	Dir    string   // absolute working directory
 	Env    []string // KEY=VALUE, sorted: the whole environment, the inherited part included
 	Python *Python  // nil: no environment is built
@@ -58,6 +62,9 @@ type Process struct {
 	PreStop   []Hook // run before it is asked to stop
 
 	Watch []Trigger // files whose change restarts it, when they are watched
+
+	TTY       bool // its standard streams are a terminal
+	StdinOpen bool // it reads from a FIFO that never ends, rather than from /dev/null
 }
 
 // A Trigger is one entry of develop.watch.
@@ -65,7 +72,14 @@ type Trigger struct {
 	Path    string   // absolute, of a file or folder
 	Ignore  []string // patterns below Path that are not meant, as in a .dockerignore file
 	Include []string // patterns that are; none: everything
-	Rebuild bool     // set up the Python environment again before the restart
+	Rebuild bool     // set up the Python environment, or build the image, again before the restart
+
+	// What follows is for a container only.
+
+	Target  string             // absolute, in the container: what Path is copied to; "" for nothing
+	Initial bool               // copy what is there already when the watching begins
+	Restart bool               // restart the service
+	Exec    *types.ServiceHook // run in the container after the copying; nil for nothing
 }
 
 // A Python says what Python environment a native service runs in.
@@ -90,6 +104,12 @@ type Image struct {
 	Volumes  types.Volumes  // the project's volumes that Config names
 	Secrets  types.Secrets  // the project's secrets that Config names
 	Configs  types.Configs  // the project's configs that Config names
+
+	Natives []string // native services that listen on TCP ports: names by which the container finds them
+
+	BuildSecrets types.Secrets // the project's secrets that Config.Build names
+	Watch        []Trigger     // files whose change updates it, when they are watched
+	RenewVolumes bool          // a container that replaces another does not get its unnamed volumes
 }
 
 // A Need is one dependency of a service.
@@ -98,6 +118,8 @@ type Need struct {
 	Condition Condition
 	Optional  bool // Compose's required: false: not waited for when it can't be had
 	Restart   bool // restart the dependent after Service was restarted
+
+	Endpoint *Endpoint // told to a native dependent once Service has an address; nil: it was told, or nobody asked
 }
 
 // A Condition is what a Need waits for, in Compose's words.
@@ -178,7 +200,9 @@ type Instance struct {
 	Run     int       // number of the start, counted from 1 for the life of the project; 0 if its backend can't tell
 	ID      string    // a pid, or a container id
 	PID     int       // on this host; 0 if unknown
-	Hash    string    // Service.Hash that it was made from
+	Hash    string    // Service.Hash that it was made from; "" if docker compose made it
+	Address string    // under which this host reaches a container; "" if it has none of its own
+	Stop    string    // the signal that asks it to stop, "SIGTERM", as it was when it was made; "": the service's
 	Started time.Time // when it came up
 	Ended   bool      // it had ended before it was adopted: Wait answers at once
 }
@@ -191,6 +215,7 @@ type Exit struct {
 	Removed bool   // the container itself is gone
 	OOM     bool   // the kernel killed it for its memory
 	Engine  bool   // the engine itself went away and took it along
+	Kept    bool   // it lives on: docker compose made it, and healbot only let go of it
 	Left    int    // processes that outlived it and were killed
 	Reason  string // what the backend knows beyond the above, for people; "" if nothing
 	At      time.Time
@@ -208,6 +233,8 @@ func (e Exit) String() string {
 	switch {
 	case e.Engine:
 		s = "ended with its engine"
+	case e.Kept:
+		s = "left to docker compose, which made it"
 	case e.Removed:
 		s = "container removed by hand"
 	case e.OOM:

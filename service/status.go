@@ -66,6 +66,8 @@ type Status struct {
 	Held int `json:"held,omitempty"`
 	// Stopping says that the instance is being ended.
 	Stopping bool `json:"stopping,omitempty"`
+	// Paused says that somebody suspended its processes.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // Ready reports whether the replica is what `up --wait` waits for: healthy, if it

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -123,7 +124,7 @@ func (k *checkup) controlGroups() {
 	if limited {
 		advice = "run healbot as root, or under systemd-run --user --scope -p Delegate=yes"
 	}
-	k.add(note, advice, "control groups: of cpu, memory and pids we may limit %s", dash(strings.Join(kinds, ", ")))
+	k.add(note, advice, "control groups: of cpu, memory and pids we may limit %s", cmp.Or(strings.Join(kinds, ", "), "none"))
 }
 
 // Free space below which logs and environments get into trouble.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +35,12 @@ func (c *cli) superviseCommand() *cobra.Command {
 			ready := os.NewFile(4, "ready")
 			h, err := c.background(cmd.Context(), os.NewFile(3, "source"))
 			if err != nil {
-				fmt.Fprintln(ready, err)
+				held := new(control.HeldError)
+				if errors.As(err, &held) {
+					fmt.Fprintln(ready, heldWord, held.PID)
+				} else {
+					fmt.Fprintln(ready, err)
+				}
 				return errors.Join(err, ready.Close())
 			}
 			fmt.Fprintln(ready, readyWord)
@@ -42,7 +50,11 @@ func (c *cli) superviseCommand() *cobra.Command {
 	}
 }
 
-const readyWord = "ready"
+// What a background supervisor says: that it is ready, or which process is there already.
+const (
+	readyWord = "ready"
+	heldWord  = "held"
+)
 
 func (c *cli) background(ctx context.Context, from io.ReadCloser) (*held, error) {
 	var src service.Source
@@ -59,7 +71,7 @@ func (c *cli) background(ctx context.Context, from io.ReadCloser) (*held, error)
 	if err != nil {
 		return nil, err
 	}
-	h, warnings, err := prepare(ctx, project, src, false, log)
+	h, warnings, err := prepare(ctx, project, src, runner.Config{Log: log})
 	for _, w := range warnings {
 		log.Warn(w)
 	}
@@ -74,12 +86,27 @@ func (c *cli) reach(ctx context.Context, dir string, src service.Source) (*contr
 		return client, err
 	}
 	err = c.spawn(dir, src)
-	if again, dialled := control.Dial(ctx, state); dialled == nil {
-		return again, nil // also when another healbot won the race for the lock
-	} else if err == nil {
-		err = dialled
+	if held := new(control.HeldError); err != nil && !errors.As(err, &held) {
+		return nil, err
 	}
-	return nil, err
+	again, dialled := dialSoon(ctx, state) // also when another healbot won the race for the lock
+	if dialled != nil {
+		return nil, cmp.Or(err, dialled)
+	}
+	return again, nil
+}
+
+// mending is how long a supervisor may take to make a socket anew that somebody removed.
+const mending = 3 * time.Second
+
+// dialSoon connects to a supervisor that is known to be there.
+func dialSoon(ctx context.Context, state string) (*control.Client, error) {
+	for late := time.Now().Add(mending); ; time.Sleep(100 * time.Millisecond) {
+		client, err := control.Dial(ctx, state)
+		if !errors.Is(err, control.ErrNone) || time.Now().After(late) || ctx.Err() != nil {
+			return client, err
+		}
+	}
 }
 
 // spawn starts a supervisor in a session of its own, and returns when it is ready.
@@ -125,7 +152,13 @@ func (c *cli) spawn(dir string, src service.Source) error {
 		return fmt.Errorf("cannot start a supervisor in the background: %w", err)
 	}
 	said, _ := io.ReadAll(bufio.NewReader(readyRead))
-	if text := strings.TrimSpace(string(said)); text != readyWord {
+	text := strings.TrimSpace(string(said))
+	if pid, held := strings.CutPrefix(text, heldWord+" "); held {
+		cmd.Wait()
+		n, _ := strconv.Atoi(pid)
+		return &control.HeldError{PID: n}
+	}
+	if text != readyWord {
 		cmd.Wait()
 		return fmt.Errorf("cannot start a supervisor in the background: %s", strings.TrimPrefix(text, "cannot "))
 	}

@@ -5,43 +5,66 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/healing-bot/healbot/control"
+	"github.com/healing-bot/healbot/docker"
 	"github.com/healing-bot/healbot/runner"
 	"github.com/healing-bot/healbot/service"
 )
 
+// downOptions are the flags of down.
+type downOptions struct {
+	volumes bool
+	images  string // which to remove: all, local or none
+	grace   *time.Duration
+}
+
 func (c *cli) downCommand() *cobra.Command {
-	var seconds int
+	var o downOptions
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "End the project and take away all but its logs",
 		Args:  noArgs,
 	}
-	cmd.Flags().IntVarP(&seconds, "timeout", "t", 10, "seconds between the stop signal and SIGKILL, instead of the file's")
+	f := cmd.Flags()
+	f.BoolVarP(&o.volumes, "volumes", "v", false, "remove the project's named volumes, too")
+	f.StringVar(&o.images, "rmi", "", "remove `WHICH` images, too: all that services use, or local, those without a name of their own")
+	f.Bool("remove-orphans", false, "accepted for docker compose's sake: down ends those in any case")
+	graceFlag(f, &o.grace)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		want := service.Command{Verb: service.VerbDown}
-		if cmd.Flags().Changed("timeout") {
-			grace := time.Duration(max(seconds, 0)) * time.Second
-			want.Grace = &grace
+		if o.images != "" && o.images != "all" && o.images != "local" {
+			return usageError("--rmi takes all or local, not %q", o.images)
 		}
-		return c.down(cmd.Context(), want)
+		return c.down(cmd.Context(), o)
 	}
 	return cmd
 }
 
-func (c *cli) down(ctx context.Context, want service.Command) error {
+func (c *cli) down(ctx context.Context, o downOptions) error {
 	dir, err := c.projectDirectory()
 	if err != nil {
 		return err
 	}
-	client, err := control.Dial(ctx, runner.StateDir(dir))
+	p, src := c.leftBehind(ctx, dir)
+	if c.dryRun {
+		return c.playDown(ctx, o, p)
+	}
+	if err := c.end(ctx, p, src, service.Command{Verb: service.VerbDown, Grace: o.grace}); err != nil {
+		return err
+	}
+	return c.discard(ctx, o, p)
+}
+
+// end brings a project down, whoever supervises it.
+func (c *cli) end(ctx context.Context, p runner.Project, src service.Source, want service.Command) error {
+	client, err := control.Dial(ctx, runner.StateDir(p.Dir))
 	if errors.Is(err, control.ErrNone) {
-		return c.downAlone(ctx, dir, want)
+		return c.downAlone(ctx, p, src, want)
 	}
 	if err != nil {
 		return err
@@ -50,7 +73,42 @@ func (c *cli) down(ctx context.Context, want service.Command) error {
 	if _, err = c.watch(ctx, client, want); err != nil {
 		return err
 	}
-	return awaitLock(ctx, dir)
+	return awaitLock(ctx, p.Dir)
+}
+
+// unwanted gives the images that are to go along.
+func (o downOptions) unwanted(p runner.Project) (images []string) {
+	for _, svc := range p.Services {
+		if svc.Image != nil && (o.images == "all" || o.images == "local" && svc.Image.Config.Image == p.Name+"-"+svc.Name) {
+			images = append(images, svc.Image.Config.Image)
+		}
+	}
+	return images
+}
+
+// discard removes the volumes and images of a project that is down.
+func (c *cli) discard(ctx context.Context, o downOptions, p runner.Project) error {
+	if !o.volumes && o.images == "" {
+		return nil
+	}
+	containers := docker.New(docker.Options{Project: p.Name})
+	defer containers.Close()
+	var gone []string
+	var failed error
+	if o.volumes {
+		gone, failed = containers.RemoveVolumes(ctx, p.Name)
+	}
+	for _, image := range o.unwanted(p) {
+		removed, err := containers.RemoveImage(ctx, image)
+		failed = errors.Join(failed, err)
+		if removed {
+			gone = append(gone, "image "+image)
+		}
+	}
+	for _, what := range gone {
+		c.warn("removed %s", what)
+	}
+	return failed
 }
 
 // awaitLock waits until the supervisor that was brought down has let go of the
@@ -64,14 +122,11 @@ func awaitLock(ctx context.Context, dir string) error {
 }
 
 // downAlone brings down what a dead supervisor left: this process adopts it first.
-// A file that can't be read any more is no obstacle.
-func (c *cli) downAlone(ctx context.Context, dir string, want service.Command) error {
-	if !runner.Left(dir) {
-		c.warn("nothing to do: no project is up in %s", dir)
-		return nil
+func (c *cli) downAlone(ctx context.Context, p runner.Project, src service.Source, want service.Command) error {
+	if !runner.Left(p.Dir) {
+		return c.removeRest(ctx, p)
 	}
-	p, src := c.leftBehind(ctx, dir)
-	h, warnings, err := prepare(ctx, p, src, false, slog.New(slog.DiscardHandler))
+	h, warnings, err := prepare(ctx, p, src, runner.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -95,7 +150,25 @@ func (c *cli) downAlone(ctx context.Context, dir string, want service.Command) e
 	return err
 }
 
-// leftBehind is the project as it was last brought up, or as much of it as is known.
+// removeRest takes away what a project that is not up has left with the engine: what was
+// run once, and the networks that were made for it.
+func (c *cli) removeRest(ctx context.Context, p runner.Project) error {
+	containers := docker.New(docker.Options{Project: p.Name})
+	defer containers.Close()
+	names, err := containers.Left(ctx, p.Name, p.Dir)
+	if err != nil || len(names) == 0 { // without an engine nothing of it can be removed
+		c.warn("nothing to do: no project is up in %s", p.Dir)
+		return nil
+	}
+	if err := containers.Remove(ctx, p.Name); err != nil {
+		return err
+	}
+	c.warn("removed %s", strings.Join(names, ", "))
+	return nil
+}
+
+// leftBehind is the project as it was last brought up, or as much of it as is known: a
+// file that can't be read any more is no obstacle.
 func (c *cli) leftBehind(ctx context.Context, dir string) (runner.Project, service.Source) {
 	silent := func(string, ...any) {}
 	last, known := recall(dir)

@@ -11,6 +11,14 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
+// notes prints what a supervisor answered to a command that it played.
+func (c *cli) notes(report service.Report, err error) error {
+	for _, note := range report.Notes {
+		fmt.Fprintln(c.out, note)
+	}
+	return err
+}
+
 // preview prints what an up would do.
 func (c *cli) preview(ctx context.Context, o upOptions, p runner.Project, src service.Source) error {
 	client, err := control.Dial(ctx, runner.StateDir(p.Dir))
@@ -23,11 +31,7 @@ func (c *cli) preview(ctx context.Context, o upOptions, p runner.Project, src se
 	defer client.Close()
 	want := o.command(src)
 	want.DryRun = true
-	report, err := client.Do(ctx, want)
-	for _, note := range report.Notes {
-		fmt.Fprintln(c.out, note)
-	}
-	return err
+	return c.notes(client.Do(ctx, want))
 }
 
 // previewFresh is for a project that nobody supervises: all is to be started, but for

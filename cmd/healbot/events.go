@@ -77,6 +77,12 @@ func (c *cli) events(ctx context.Context, o eventsOptions) error {
 	return follow(changes, o.services, last, show)
 }
 
+// errMissed ends a command that shows what happens and was not read in time.
+var errMissed = hinted{
+	errors.New("cannot follow any further: what happened was not read in time"),
+	"run it again; healbot events --since 1h shows what was missed",
+}
+
 // follow shows the changes of the services that are meant, but for those up to the
 // last of each replica.
 func follow(changes <-chan service.Change, names []string, last map[string]int, show func(service.Change) error) error {
@@ -84,6 +90,9 @@ func follow(changes <-chan service.Change, names []string, last map[string]int, 
 		return nil
 	}
 	for ch := range changes {
+		if ch.Missed {
+			return errMissed
+		}
 		if !meant(ch.Status, names) || ch.Status.Seq <= last[ch.Status.Name] {
 			continue
 		}

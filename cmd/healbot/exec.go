@@ -24,6 +24,8 @@ type call struct {
 	dir, user  string
 	noTTY      bool
 	privileged bool
+	detach     bool
+	input      bool
 	index      int
 	argv       []string
 }
@@ -35,6 +37,8 @@ func (o *call) flags(cmd *cobra.Command) {
 	f.StringArrayVarP(&o.env, "env", "e", nil, "variable for the command, as KEY=VALUE or KEY; may be given several times")
 	f.StringVarP(&o.dir, "workdir", "w", "", "working directory instead of the service's")
 	f.StringVarP(&o.user, "user", "u", "", "user instead of the service's; for containers")
+	f.BoolVarP(&o.detach, "detach", "d", false, "leave the command running; that of a native service writes to its log, and down ends it")
+	f.BoolVarP(&o.input, "interactive", "i", true, "with standard input")
 	f.BoolVarP(&o.noTTY, "no-TTY", "T", false, "no terminal in the container, even if there is one here")
 }
 
@@ -66,7 +70,7 @@ func (c *cli) exec(ctx context.Context, name string, o call) error {
 		return err
 	}
 	if s.StartedAt == nil {
-		err := fmt.Errorf("%s is not running: it is %s", s.Name, s.State)
+		err := fmt.Errorf("%s is not running: it is %s, %s", s.Name, s.State, s.Reason)
 		return hinted{err, fmt.Sprintf("healbot start %s starts it, healbot run %s runs a command without it", s.Service, s.Service)}
 	}
 	env, err := o.environment()
@@ -89,17 +93,29 @@ func (c *cli) exec(ctx context.Context, name string, o call) error {
 	if err != nil {
 		return err
 	}
-	backend := native.New(dir, nil)
-	return o.become(backend, svc, append(env, fmt.Sprintf("HEALBOT_REPLICA=%d", keyOf(s).Replica)))
+	self, err := keeperArgv()
+	if err != nil {
+		return err
+	}
+	backend := native.New(dir, self)
+	defer backend.Close()
+	return o.beside(ctx, backend, svc, keyOf(s).Replica, env)
 }
 
-// become turns this process into the command, so that terminal, signals and exit code
-// are its own.
-func (o *call) become(b *native.Backend, svc service.Service, env []string) error {
+// beside runs the command with what a native service has: it becomes a child of the
+// keeper if it is to be left running, or else this process, so that terminal, signals
+// and exit code are its own.
+func (o *call) beside(ctx context.Context, b *native.Backend, svc service.Service, replica int, env []string) error {
 	if o.user != "" || o.privileged {
-		return fmt.Errorf("%s is a native service: a command beside it has your own rights, --user and --privileged are for containers", svc.Name)
+		return fmt.Errorf("%s is a native service: a command beside it has its user, --user and --privileged are for containers", svc.Name)
 	}
-	cmd, err := b.Command(svc, o.argv, o.dir, env)
+	if o.detach {
+		if err := b.Detach(ctx, svc, replica, o.argv, o.dir, env); err != nil {
+			return fmt.Errorf("cannot run %s: %w", o.argv[0], err)
+		}
+		return nil
+	}
+	cmd, err := b.Command(svc, o.argv, o.dir, append([]string{fmt.Sprintf("HEALBOT_REPLICA=%d", replica)}, env...))
 	if err == nil {
 		err = os.Chdir(cmd.Dir)
 	}
@@ -130,8 +146,11 @@ func (o *call) inContainer(run func(docker.Call) (int, error)) error {
 	in := int(os.Stdin.Fd())
 	call := docker.Call{
 		Argv: o.argv, Dir: o.dir, User: o.user, Privileged: o.privileged,
-		TTY: !o.noTTY && term.IsTerminal(in),
-		In:  os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		TTY: !o.noTTY && !o.detach && o.input && term.IsTerminal(in), Detach: o.detach,
+		Out: os.Stdout, Err: os.Stderr,
+	}
+	if o.input && !o.detach {
+		call.In = os.Stdin
 	}
 	if call.TTY {
 		before, err := term.MakeRaw(in)

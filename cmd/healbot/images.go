@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,10 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/healing-bot/healbot/docker"
+	"github.com/healing-bot/healbot/runner"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -78,15 +81,22 @@ func shortID(id string) string {
 }
 
 func (c *cli) pullCommand() *cobra.Command {
-	var quiet, ignore bool
+	var quiet, ignore, needs bool
+	var policy string
 	cmd := &cobra.Command{
 		Use:   "pull [SERVICE...]",
 		Short: "Fetch the images of containers",
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "do not say how far it is")
 	cmd.Flags().BoolVar(&ignore, "ignore-pull-failures", false, "go on, and end with 0, when one can't be had")
+	cmd.Flags().BoolVar(&needs, "include-deps", false, "fetch also those of what the named services need")
+	cmd.Flags().StringVar(&policy, "policy", "", "always, or missing: leave alone what is here")
+	cmd.Flags().Bool("ignore-buildable", false, "accepted for docker compose's sake: what can be built is never fetched")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		err := c.pull(cmd.Context(), args, quiet)
+		if policy != "" && policy != "always" && policy != "missing" {
+			return usageError("--policy takes always or missing, not %q", policy)
+		}
+		err := c.pull(cmd.Context(), args, quiet, needs, policy == "missing")
 		if ignore && err != nil {
 			c.warn("%v", err)
 			return nil
@@ -96,23 +106,37 @@ func (c *cli) pullCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) pull(ctx context.Context, names []string, quiet bool) error {
+func (c *cli) pull(ctx context.Context, names []string, quiet, needs, missing bool) error {
 	p, all, err := c.declaredServices(ctx, names)
 	if err != nil {
 		return err
 	}
+	if needs {
+		all = withNeeds(p, names)
+	}
+	all = slices.DeleteFunc(slices.Clone(all), func(s service.Service) bool { return s.Image == nil || buildable(s) })
+	if c.dryRun {
+		return c.playPull(ctx, p, all, missing)
+	}
+	return c.pullAll(ctx, p, all, quiet, missing)
+}
+
+// pullAll fetches the images of services, all at once.
+func (c *cli) pullAll(ctx context.Context, p runner.Project, all []service.Service, quiet, missing bool) error {
 	containers := docker.New(docker.Options{Project: p.Name})
 	defer containers.Close()
-	var pulling sync.WaitGroup
+	atOnce, err := c.limit()
+	if err != nil {
+		return err
+	}
+	var pulling errgroup.Group
+	pulling.SetLimit(cmp.Or(atOnce, -1))
 	var mu sync.Mutex // guards failed and stderr
 	var failed error
 	for _, svc := range all {
-		if svc.Image == nil || svc.Image.Config.Build != nil {
-			continue
-		}
 		note := c.note(svc.Name)
-		pulling.Go(func() {
-			err := containers.Pull(ctx, svc, func(text string) {
+		pulling.Go(func() error {
+			err := containers.Pull(ctx, svc, missing, func(text string) {
 				mu.Lock()
 				defer mu.Unlock()
 				if !quiet {
@@ -122,8 +146,9 @@ func (c *cli) pull(ctx context.Context, names []string, quiet bool) error {
 			mu.Lock()
 			defer mu.Unlock()
 			failed = errors.Join(failed, err)
+			return nil
 		})
 	}
-	pulling.Wait()
+	_ = pulling.Wait()
 	return failed
 }

@@ -68,12 +68,29 @@ func TestCommandsOnAContainer(t *testing.T) {
 	w.healbot(3, "", "exec", "box", "/fixture", "exit", "3")
 	w.healbot(0, "once", "run", "--rm", "-e", "GREETING=once", "box", "env", "GREETING")
 	w.healbot(4, "", "run", "--rm", "--entrypoint", "/fixture", "box", "exit", "4")
+	w.healbot(0, "", "exec", "-d", "box", "/fixture", "put", "/put", "written")
 	w.healbot(0, "KIND", "stats", "--no-stream")
 	w.healbot(0, "sleep", "top", "box")
 	w.healbot(0, "fixture", "images")
 	w.healbot(0, "sha256:", "images", "-q", "box")
 	w.healbot(0, "box: paused", "pause", "box")
+	if err := eventually(func() bool { return (&stack{TB: t, dir: w.dir}).status("box").Paused }); err != nil {
+		t.Error("its status does not say that it is paused")
+	}
+	w.healbot(0, `"State":"paused"`, "ps", "--format", "json", "--status", "paused")
+	w.healbot(0, "paused; healbot unpause lets it go on", "ps")
 	w.healbot(0, "box: unpaused", "unpause", "box")
+	if err := eventually(func() bool { return !(&stack{TB: t, dir: w.dir}).status("box").Paused }); err != nil {
+		t.Error("its status says that it is still paused")
+	}
+	w.healbot(0, "", "pause", "box")
+	w.healbot(0, "", "stop", "-t", "5", "box")
+	w.healbot(0, "box stopped exited false", "ps", "--format", "{{.Name}} {{.Heal}} {{.State}} {{eq .ExitCode 137}}")
+	w.healbot(0, "", "start", "box")
+	w.healbot(0, "box\n", "ps", "--services", "--status", "running", "-a")
+	if out := w.healbot(0, "", "ps", "-q", "--filter", "status=exited"); out != "" {
+		t.Errorf("what runs is shown as exited:\n%s", out)
+	}
 	w.healbot(1, "no such file or folder in the container: /nope", "cp", "box:/nope", "x")
 	w.healbot(0, "", "cp", "box:/fixture", "taken")
 	w.healbot(0, "", "cp", "healbot-compose.yml", "box:/in.yml")
@@ -82,6 +99,30 @@ func TestCommandsOnAContainer(t *testing.T) {
 	if out := w.healbot(0, "", "ps", "-q"); strings.Count(out, "\n") != 1 {
 		t.Errorf("a one-off is taken for a service:\n%s", out)
 	}
+}
+
+// TestOneOffFlags tries what run can be told of its container.
+func TestOneOffFlags(t *testing.T) {
+	engine := healtest.NeedEngine(t)
+	w := newWorkshop(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "given"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.healbot(0, "", "run", "--rm", "-i=false", "-v", "./given:/in/given:ro", "box", "has", "/in/given", "text")
+	w.healbot(2, "can't go with --publish", "run", "-P", "-p", "80", "box")
+	name := strings.TrimSpace(w.healbot(0, w.name+"-box-run-", "run", "-d", "--rm", "-p", "127.0.0.1::9090", "-l", "own=yes", "--cap-drop", "ALL", "box", "sleep"))
+	c, err := engine.ContainerInspect(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.HostConfig.AutoRemove || c.Config.Labels["own"] != "yes" || len(c.HostConfig.CapDrop) != 1 {
+		t.Errorf("%+v %q", c.HostConfig, c.Config.Labels)
+	}
+	if p := c.NetworkSettings.Ports["9090/tcp"]; len(p) != 1 || p[0].HostPort == "" || len(c.NetworkSettings.Ports["8080/tcp"]) > 0 {
+		t.Errorf("ports: %v", c.NetworkSettings.Ports)
+	}
+	w.healbot(0, "removed container "+name+", network "+w.name+"_default", "down")
+	w.healbot(0, "nothing to do", "down")
 }
 
 func TestRemoveAndPull(t *testing.T) {
@@ -96,6 +137,8 @@ func TestRemoveAndPull(t *testing.T) {
 	w.healbot(0, "removed", "rm", "-s", "-f")
 	w.healbot(1, "registry", "pull")
 	w.healbot(0, "registry", "pull", "--ignore-pull-failures", "-q")
+	w.healbot(0, "", "pull", "--policy", "missing", "--include-deps")
+	w.healbot(2, "--policy takes", "pull", "--policy", "never")
 }
 
 func (w *workshop) sameFile(a, b string) {

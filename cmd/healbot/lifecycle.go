@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/healing-bot/healbot/control"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -31,15 +31,11 @@ func (c *cli) restartCommand() *cobra.Command {
 
 // endingCommand makes a command with the flag for another grace period.
 func (c *cli) endingCommand(name, short string, verb service.Verb) *cobra.Command {
-	var seconds int
+	want := service.Command{Verb: verb, NoDeps: true}
 	cmd := &cobra.Command{Use: name + " [SERVICE...]", Short: short}
-	cmd.Flags().IntVarP(&seconds, "timeout", "t", 10, "seconds between the stop signal and SIGKILL, instead of the file's")
+	graceFlag(cmd.Flags(), &want.Grace)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		want := service.Command{Verb: verb, Services: args, NoDeps: true}
-		if cmd.Flags().Changed("timeout") {
-			grace := time.Duration(max(seconds, 0)) * time.Second
-			want.Grace = &grace
-		}
+		want.Services = args
 		return c.ask(cmd.Context(), want)
 	}
 	return cmd
@@ -58,6 +54,9 @@ func (c *cli) killCommand() *cobra.Command {
 // ask lets the supervisor carry out a command while people watch. A project that
 // nobody supervises gets a supervisor: services may have outlived the last one.
 func (c *cli) ask(ctx context.Context, want service.Command) error {
+	if c.dryRun {
+		return c.playCommand(ctx, want)
+	}
 	dir, err := c.projectDirectory()
 	if err != nil {
 		return err
@@ -74,6 +73,9 @@ func (c *cli) ask(ctx context.Context, want service.Command) error {
 		return err
 	}
 	defer client.Close()
+	if want, err = c.activate(ctx, client, dir, want); err != nil {
+		return err
+	}
 	report, err := c.watch(ctx, client, want)
 	if err != nil {
 		return err
@@ -92,4 +94,27 @@ func failures(all []service.Status, want service.Command) error {
 		}
 	}
 	return nil
+}
+
+// activate turns the start of a service that the supervisor does not know into an up of
+// it, if the file has it behind a profile.
+func (c *cli) activate(ctx context.Context, s control.Supervisor, dir string, want service.Command) (service.Command, error) {
+	if want.Verb != service.VerbStart || len(want.Services) == 0 {
+		return want, nil
+	}
+	all, err := s.Status(ctx)
+	if err != nil || allKnown(all, want.Services) == nil {
+		return want, err
+	}
+	p, src, err := c.known(ctx, dir, want.Services...)
+	if err != nil {
+		return want, err
+	}
+	for _, name := range want.Services {
+		if _, err := find(p, name); err != nil && allKnown(all, []string{name}) != nil {
+			return want, err
+		}
+	}
+	want.Verb, want.Source = service.VerbUp, &src
+	return want, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"github.com/healing-bot/healbot/docker"
@@ -19,7 +20,8 @@ import (
 // logsOptions are the flags of logs.
 type logsOptions struct {
 	service.LogOptions
-	noPrefix, times bool
+	noPrefix, noColour, times bool
+	index                     int // replica, from 1; 0 for all
 }
 
 func (c *cli) logsCommand() *cobra.Command {
@@ -33,6 +35,8 @@ func (c *cli) logsCommand() *cobra.Command {
 	f.StringVar(&until, "until", "", "nothing newer: a time, or how long ago")
 	f.BoolVarP(&o.times, "timestamps", "t", false, "with the time of each line")
 	f.BoolVar(&o.noPrefix, "no-log-prefix", false, "without the names of the services")
+	f.BoolVar(&o.noColour, "no-color", false, "no colours")
+	f.IntVar(&o.index, "index", 0, "which replica, from 1; all unless given")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		o.Tail = -1
 		if tail != "all" {
@@ -69,18 +73,18 @@ func (c *cli) logs(ctx context.Context, names []string, o logsOptions) error {
 	if containers != nil {
 		defer containers.Close()
 	}
-	wanted := slices.DeleteFunc(slices.Clone(all), func(st service.Status) bool { return !meant(st, names) })
+	wanted := slices.DeleteFunc(slices.Clone(all), func(st service.Status) bool {
+		return !meant(st, names) || o.index > 0 && keyOf(st).Replica != o.index
+	})
 	c.untimed(wanted, o)
 	scr := c.screen(all)
+	scr.noPrefix, scr.colour = o.noPrefix, scr.colour && palette(!o.noColour)
 	return byTime(ctx, wanted, !o.Follow, func(ctx context.Context, st service.Status, emit func(time.Time, []byte) error) error {
 		return showLogs(ctx, st, containers, o.LogOptions, emit)
 	}, func(name string, at time.Time, line []byte) error {
 		var stamp string
 		if o.times {
 			stamp = stampOf(at) + " "
-		}
-		if o.noPrefix {
-			return scr.plain(stamp, line)
 		}
 		return scr.stamped(name, stamp, line)
 	})
@@ -130,7 +134,7 @@ func lastLines(st service.Status, n int) (lines []string) {
 		return nil
 	}
 	native.Logs(context.Background(), st.LogPath, service.LogOptions{Tail: n}, func(_ time.Time, line []byte) error {
-		lines = append(lines, printable(line))
+		lines = append(lines[max(0, len(lines)+1-n):], ansi.Truncate(printable(line), 500, " …")) // a long line comes in pieces
 		return nil
 	})
 	return lines

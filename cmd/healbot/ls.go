@@ -18,7 +18,7 @@ import (
 )
 
 func (c *cli) lsCommand() *cobra.Command {
-	var format string
+	var format, filter string
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -29,11 +29,17 @@ your own user, and with root's rights all.`,
 	}
 	cmd.Flags().StringVar(&format, "format", "table", "table or json")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only names")
+	cmd.Flags().StringVar(&filter, "filter", "", "name=WORD: only those with it in their name")
+	cmd.Flags().BoolP("all", "a", false, "accepted for docker compose's sake: all that are up are shown")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		word, ok := strings.CutPrefix(filter, "name=")
+		if !ok && filter != "" {
+			return usageError("--filter takes name=WORD, not %q", filter)
+		}
 		if format != "table" && format != "json" {
 			return usageError("--format takes table or json, not %q", format)
 		}
-		return c.ls(cmd.Context(), format, quiet)
+		return c.ls(cmd.Context(), format, word, quiet)
 	}
 	return cmd
 }
@@ -43,10 +49,10 @@ type listed struct {
 	Name, Status, Directory string
 }
 
-func (c *cli) ls(ctx context.Context, format string, quiet bool) error {
+func (c *cli) ls(ctx context.Context, format, word string, quiet bool) error {
 	projects := []listed{}
 	for _, dir := range supervised() {
-		if p, up := list(ctx, dir); up {
+		if p, up := list(ctx, dir); up && strings.Contains(p.Name, word) {
 			projects = append(projects, p)
 		}
 	}

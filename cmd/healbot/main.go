@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/healing-bot/healbot/native/keeper"
+	"github.com/healing-bot/healbot/native"
 )
 
 // Exit codes beside 0.
@@ -20,11 +20,13 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitTimeout = 124 // as timeout(1) has it
+
+	exitInterrupted = 130 // as shells have it
 )
 
 func main() {
 	if len(os.Args) >= 3 && os.Args[1] == keeperCommand {
-		os.Exit(keeper.Main(os.Args[2:]...))
+		os.Exit(native.Main(os.Args[2:]...))
 	}
 	os.Exit(run())
 }
@@ -33,6 +35,9 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err := rootCommand(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = &exitError{exitInterrupted, errors.New("interrupted")}
+	}
 	return report(os.Stderr, err)
 }
 

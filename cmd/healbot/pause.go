@@ -7,19 +7,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/healing-bot/healbot/docker"
+	"github.com/healing-bot/healbot/control"
+	"github.com/healing-bot/healbot/native"
+	"github.com/healing-bot/healbot/runner"
 	"github.com/healing-bot/healbot/service"
 )
 
 func (c *cli) pauseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause [SERVICE...]",
-		Short: "Suspend the processes of containers",
-		Long: `Suspend all processes of the containers of services. A service that healbot itself
-probes would be unhealthy, and be restarted; a native service can't be suspended as a
-whole: both are errors.`,
+		Short: "Suspend the processes of services",
+		Long: `Suspend all processes of services, containers as well as native ones. Health checks
+say nothing about a paused service, so it is not restarted; it can be stopped.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.suspend(cmd.Context(), args, "pause", (*docker.Backend).Pause)
+			return c.suspend(cmd.Context(), args, "pause", pauser.Pause)
 		},
 	}
 }
@@ -27,50 +28,58 @@ whole: both are errors.`,
 func (c *cli) unpauseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "unpause [SERVICE...]",
-		Short: "Let paused containers go on",
+		Short: "Let paused services go on",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.suspend(cmd.Context(), args, "unpause", (*docker.Backend).Unpause)
+			return c.suspend(cmd.Context(), args, "unpause", pauser.Unpause)
 		},
 	}
 }
 
-// suspend pauses or unpauses. Nothing is done if one of those that are named can't be.
-func (c *cli) suspend(ctx context.Context, names []string, verb string, do func(*docker.Backend, context.Context, string) error) error {
+// A pauser suspends one replica: a container by its id, a native one by its name.
+type pauser interface {
+	Pause(ctx context.Context, replica string) error
+	Unpause(ctx context.Context, replica string) error
+}
+
+// suspend pauses or unpauses what is up of the named services, or of all.
+func (c *cli) suspend(ctx context.Context, names []string, verb string, do func(pauser, context.Context, string) error) error {
 	dir, all, err := c.selected(ctx, names)
 	if err != nil {
 		return err
 	}
-	p, _, err := c.known(ctx, dir)
-	if err != nil {
-		return err
-	}
-	var live []service.Status
-	var failed error
-	for _, s := range all {
-		svc, err := find(p, s.Service)
-		switch probed := svc.Check != nil && !svc.Check.Engine && svc.Check.Log == ""; {
-		case err != nil:
-		case s.Kind == service.Native && len(names) > 0:
-			err = fmt.Errorf("cannot %s %s: it is a native service; healbot stop ends it", verb, s.Name)
-		case s.Kind == service.Native || s.StartedAt == nil:
-		case probed && verb == "pause":
-			err = fmt.Errorf("cannot pause %s: its health check would fail, and healbot would restart it; healbot stop ends it", s.Name)
-		default:
-			live = append(live, s)
-		}
-		failed = errors.Join(failed, err)
-	}
-	if failed != nil {
-		return failed
-	}
 	containers := c.engine(dir)
 	defer containers.Close()
-	for _, s := range live {
-		if err := do(containers, ctx, s.ID); err != nil {
+	processes := native.New(dir, nil)
+	var failed error
+	for _, s := range all {
+		if s.StartedAt == nil {
+			continue
+		}
+		var world pauser = processes
+		replica := s.Name
+		if s.Kind == service.Container {
+			world, replica = containers, s.ID
+		}
+		if err := do(world, ctx, replica); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("cannot %s %s: %w", verb, s.Name, err))
 		} else {
 			c.warn("%s: %sd", s.Name, verb)
 		}
 	}
-	return failed
+	return errors.Join(failed, tellPaused(ctx, dir))
+}
+
+// tellPaused lets the supervisor see what was paused or let go on; without one, the next
+// sees it.
+func tellPaused(ctx context.Context, dir string) error {
+	client, err := control.Dial(ctx, runner.StateDir(dir))
+	if errors.Is(err, control.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Do(ctx, service.Command{Verb: service.VerbLook})
+	return err
 }

@@ -105,7 +105,7 @@ func (p *play) next() (at time.Time, e policy.Event) {
 // after an interval, and bad once retries checks in a row got no answer.
 func (p *play) schedule() {
 	p.verdicts = nil
-	if p.policy.Probe != policy.EngineProbe || p.state.Phase != policy.Live {
+	if p.policy.Probe != policy.EngineProbe && p.policy.Probe != policy.LineProbe || p.state.Phase != policy.Live {
 		return
 	}
 	say := func(after time.Duration, healthy bool) {

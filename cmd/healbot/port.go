@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -41,7 +42,7 @@ func (c *cli) port(ctx context.Context, name string, index int, want service.Por
 	}
 	i := slices.IndexFunc(s.Ports, func(p service.Port) bool { return p.Target == want.Target && p.Protocol == want.Protocol })
 	if i < 0 {
-		return fmt.Errorf("%s has no port %d/%s: it declares %s", s.Name, want.Target, want.Protocol, dash(portList(s)))
+		return fmt.Errorf("%s has no port %d/%s: it declares %s", s.Name, want.Target, want.Protocol, cmp.Or(portList(s), "none"))
 	}
 	host, published := s.Ports[i].HostIP, s.Ports[i].Published
 	if s.Kind == service.Container && s.ID != "" {

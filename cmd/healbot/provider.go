@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -117,11 +118,12 @@ func (c *cli) provide(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	src.NativeOnly = true
 	p, err := load(ctx, src, func(format string, args ...any) { c.say("debug", format, args...) })
 	if err != nil {
 		return err
 	}
+	users := lost(p.Services, name)
+	src.NativeOnly, p.Services = true, nativeOnly(p.Services)
 	svc, err := find(p, name)
 	if err != nil {
 		return err
@@ -147,12 +149,14 @@ func (c *cli) provide(ctx context.Context, name string) error {
 	if err := c.provided(ctx, client, changes, name); err != nil {
 		return err
 	}
-	c.setenv(svc)
+	c.setenv(svc, users)
 	return nil
 }
 
-// provided waits until a service is ready, and tells Compose of its changes.
+// provided waits until a service is ready, and tells Compose of its changes, the last one
+// in any case.
 func (c *cli) provided(ctx context.Context, client *control.Client, changes <-chan service.Change, name string) error {
+	var said service.State
 	for {
 		all, err := client.Status(ctx)
 		if err != nil {
@@ -160,46 +164,63 @@ func (c *cli) provided(ctx context.Context, client *control.Client, changes <-ch
 		}
 		all = slices.DeleteFunc(all, func(s service.Status) bool { return s.Service != name })
 		ready, in, err := judge(all)
+		if ready && said != all[0].State {
+			c.sayState(all[0])
+		}
 		if ready || err != nil {
 			return err
 		}
-		if err := c.nextChange(ctx, changes, name, in); err != nil {
-			return err
+		select {
+		case ch, open := <-changes:
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case !open:
+				return errors.New("the supervisor ended while its service was waited for")
+			case ch.Status.Service == name:
+				c.sayState(ch.Status)
+				said = ch.Status.State
+			}
+		case <-time.After(in):
 		}
 	}
 }
 
-// nextChange tells Compose of the next change of a service, if it comes in time.
-func (c *cli) nextChange(ctx context.Context, changes <-chan service.Change, name string, in time.Duration) error {
-	select {
-	case ch, open := <-changes:
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !open:
-			return errors.New("the supervisor ended while its service was waited for")
-		case ch.Status.Service == name:
-			c.say("info", "%s", strings.TrimSuffix(fmt.Sprintf("%s: %s", ch.Status.State, ch.Status.Reason), ": "))
+func (c *cli) sayState(s service.Status) {
+	c.say("info", "%s", strings.TrimSuffix(fmt.Sprintf("%s: %s", s.State, s.Reason), ": "))
+}
+
+// dockerHost is the host's name in containers. On Linux each must be told of it.
+const dockerHost = "host.docker.internal"
+
+// lost gives the containers that need a service and know no dockerHost.
+func lost(all []service.Service, name string) (users []string) {
+	for _, svc := range all {
+		needs := slices.ContainsFunc(svc.Needs, func(n service.Need) bool { return n.Service == name })
+		if needs && svc.Image != nil && svc.Image.Config.ExtraHosts[dockerHost] == nil && runtime.GOOS == "linux" {
+			users = append(users, svc.Name)
 		}
-	case <-time.After(in):
 	}
-	return nil
+	return users
 }
 
 // setenv gives the services that depend on svc its address: Compose puts the service's
-// name before each variable. They are containers, so the host goes by Docker's name.
-func (c *cli) setenv(svc service.Service) {
+// name before each variable. They are containers, so the host goes by Docker's name, and
+// those of them that are lost with it are named.
+func (c *cli) setenv(svc service.Service, lost []string) {
 	if len(svc.Ports) == 0 {
 		return
 	}
-	const host = "host.docker.internal"
+	if len(lost) > 0 {
+		c.say("info", "%s can't find it without extra_hosts: [%q]", strings.Join(lost, ", "), dockerHost+":host-gateway")
+	}
 	port, scheme := svc.Ports[0].Target, "tcp"
 	if svc.Check != nil && svc.Check.HTTP != nil {
 		scheme = "http"
 	}
-	c.say("setenv", "HOST=%s", host)
+	c.say("setenv", "HOST=%s", dockerHost)
 	c.say("setenv", "PORT=%d", port)
-	c.say("setenv", "URL=%s://%s:%d", scheme, host, port)
+	c.say("setenv", "URL=%s://%s:%d", scheme, dockerHost, port)
 }
 
 // unprovide stops a service. With down, the last one takes the supervisor along.

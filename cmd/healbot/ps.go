@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,7 @@ import (
 )
 
 func (c *cli) psCommand() *cobra.Command {
-	var format string
+	var o psOptions
 	var quiet, asArray bool
 	cmd := &cobra.Command{
 		Use:     "ps [SERVICE...]",
@@ -29,22 +30,46 @@ func (c *cli) psCommand() *cobra.Command {
 		Short:   "Show every service: its state, and why",
 	}
 	f := cmd.Flags()
-	f.StringVar(&format, "format", "table", "table, json (an object a line), json-array, or a Go template")
+	f.StringVar(&o.format, "format", "table", "table, json (an object a line), json-array, or a Go template")
 	f.BoolVar(&asArray, "json", false, "the same as --format json-array")
 	f.BoolVarP(&quiet, "quiet", "q", false, "only pids and container ids")
+	f.BoolVar(&o.services, "services", false, "only the names of services")
+	f.StringArrayVar(&o.states, "status", nil, "only those in this `STATE`, in healbot's words or Docker's; may be given several times")
+	f.StringArrayVar(&o.filters, "filter", nil, "status=STATE, as --status")
+	f.BoolVar(&o.whole, "no-trunc", false, "cut nothing, however narrow the terminal")
+	f.BoolP("all", "a", false, "accepted for docker compose's sake: all are shown in any case")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case asArray:
-			format = "json-array"
+			o.format = "json-array"
 		case quiet:
-			format = "{{.ID}}"
+			o.format = "{{.ID}}"
 		}
-		return c.ps(cmd.Context(), args, format)
+		for _, filter := range o.filters {
+			state, ok := strings.CutPrefix(filter, "status=")
+			if !ok {
+				return usageError("--filter takes status=STATE, not %q", filter)
+			}
+			o.states = append(o.states, state)
+		}
+		return c.ps(cmd.Context(), args, o)
 	}
 	return cmd
 }
 
-func (c *cli) ps(ctx context.Context, names []string, format string) error {
+// psOptions are the flags of ps.
+type psOptions struct {
+	format          string
+	states, filters []string
+	services, whole bool
+}
+
+// shows reports whether a replica is in one of the states that are asked for.
+func (o psOptions) shows(s service.Status) bool {
+	return len(o.states) == 0 || slices.Contains(o.states, string(s.State)) || slices.Contains(o.states, dockerState(s))
+}
+
+func (c *cli) ps(ctx context.Context, names []string, o psOptions) error {
 	dir, err := c.projectDirectory()
 	if err != nil {
 		return err
@@ -56,11 +81,21 @@ func (c *cli) ps(ctx context.Context, names []string, format string) error {
 	if err := allKnown(all, names); err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(s service.Status) bool { return !meant(s, names) })
-	if format == "table" {
-		return c.table(all, usage(all))
+	all = slices.DeleteFunc(all, func(s service.Status) bool { return !meant(s, names) || !o.shows(s) })
+	switch {
+	case o.services:
+		var last string
+		for _, s := range all {
+			if s.Service != last {
+				fmt.Fprintln(c.out, s.Service)
+			}
+			last = s.Service
+		}
+		return nil
+	case o.format == "table":
+		return c.table(all, usage(all), o.whole)
 	}
-	return c.printObjects(objects(all, project, usage(all)), format)
+	return c.printObjects(objects(all, project, usage(all)), o.format)
 }
 
 func (c *cli) printObjects(all []object, format string) error {
@@ -99,6 +134,12 @@ func (c *cli) statuses(ctx context.Context, dir string) (all []service.Status, p
 		all, err = client.Status(ctx)
 		return all, last.Project, err
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		if all, _ := lastStatuses(dir); len(all) > 0 {
+			c.warn("%v; this is what its status file says", err)
+			return all, "", nil
+		}
+	}
 	if !errors.Is(err, control.ErrNone) {
 		return nil, "", err
 	}
@@ -117,9 +158,10 @@ func (c *cli) statuses(ctx context.Context, dir string) (all []service.Status, p
 
 // unsupervised corrects statuses that nobody kept up to date.
 func (c *cli) unsupervised(all []service.Status) {
-	live := 0
+	live, stale := 0, false
 	for i, s := range all {
 		if s.PID == 0 {
+			stale = stale || s.State == service.Crashed || s.State == service.Pending
 			continue
 		}
 		if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(s.PID))); err == nil {
@@ -129,7 +171,10 @@ func (c *cli) unsupervised(all []service.Status) {
 		all[i].PID, all[i].StartedAt, all[i].Health = 0, nil, service.HealthNone
 		all[i].State, all[i].Reason = service.Crashed, "ended while no supervisor was there; `healbot up` restarts it"
 	}
-	if live > 0 {
+	switch {
+	case live == 0 && stale:
+		c.warn("nothing supervises this project, so nothing that is down comes back: `healbot up -d` takes over, `healbot down` ends it")
+	case live > 0:
 		c.warn("nothing supervises this project, though services of it run: `healbot up -d` takes over, `healbot down` ends them")
 	}
 }
@@ -213,6 +258,8 @@ func objects(all []service.Status, project string, figures map[string]figure) []
 // dockerState says s in the words of docker ps.
 func dockerState(s service.Status) string {
 	switch {
+	case s.Paused && s.StartedAt != nil:
+		return "paused"
 	case s.StartedAt != nil:
 		return "running"
 	case s.State == service.Crashed, s.State == service.Unhealthy:
@@ -225,6 +272,8 @@ func dockerState(s service.Status) string {
 
 func dockerStatus(s service.Status) string {
 	switch dockerState(s) {
+	case "paused":
+		return "Up " + uptime(s) + " (Paused)"
 	case "running":
 		text := "Up " + uptime(s)
 		if s.Health != "" {

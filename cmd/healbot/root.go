@@ -5,6 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,11 +23,13 @@ type cli struct {
 	files, profiles, envFiles []string
 	project, projectDir       string
 	ansi                      string
-	debug                     bool
+	progressAs                string // auto, tty, plain, json or quiet
+	parallel                  int    // 0: as many as suit the machine
+	dryRun, debug             bool
 }
 
 func rootCommand(out, errOut io.Writer) *cobra.Command {
-	c := &cli{out: out, err: errOut}
+	c := &cli{out: out, err: errOut, progressAs: "auto"}
 	root := &cobra.Command{
 		Use:   "healbot",
 		Short: "Run native processes and containers from one file, and heal them",
@@ -45,6 +50,7 @@ processes and containers alike, watches their health, and restarts what fails.`,
 		}
 		return hinted{err, "healbot --help lists the commands"}
 	}
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return c.mayPlay(cmd) }
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -59,6 +65,9 @@ processes and containers alike, watches their health, and restarts what fails.`,
 	f.StringArrayVar(&c.envFiles, "env-file", nil, "environment `FILE` instead of .env")
 	f.StringVar(&c.projectDir, "project-directory", "", "project `DIRECTORY` instead of the file's")
 	f.StringVar(&c.ansi, "ansi", "auto", "colours `WHEN`: never, always or auto")
+	f.Var(&word{&c.progressAs, []string{"auto", "tty", "plain", "json", "quiet"}}, "progress", "how a command says what it does: auto, tty, plain, json or quiet")
+	f.IntVar(&c.parallel, "parallel", 0, "how many services start, or images are fetched, at once; =-1 for no limit (also COMPOSE_PARALLEL_LIMIT)")
+	f.BoolVar(&c.dryRun, "dry-run", false, "say what a command would do, and do nothing")
 	f.BoolVar(&c.debug, "debug", os.Getenv("DEBUG") == "1", "say more (also DEBUG=1)")
 	c.addCommands(root)
 	return root
@@ -66,10 +75,11 @@ processes and containers alike, watches their health, and restarts what fails.`,
 
 // addCommands adds all commands, in the groups that help shows them in.
 func (c *cli) addCommands(root *cobra.Command) {
-	root.AddCommand(c.grouped(groupLife,
+	root.AddCommand(c.grouped(groupLife, c.playable(
 		c.upCommand(), c.downCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.killCommand(),
-		c.pauseCommand(), c.unpauseCommand(), c.scaleCommand(), c.rmCommand(), c.buildCommand(), c.pullCommand(),
-	)...)
+		c.rmCommand(), c.buildCommand(), c.pullCommand(),
+	)...)...)
+	root.AddCommand(c.grouped(groupLife, c.pauseCommand(), c.unpauseCommand(), c.scaleCommand())...)
 	root.AddCommand(c.grouped(groupLook,
 		c.psCommand(), c.logsCommand(), c.eventsCommand(), c.whyCommand(), c.waitCommand(), c.portCommand(),
 		c.topCommand(), c.statsCommand(), c.imagesCommand(), c.lsCommand(),
@@ -88,11 +98,49 @@ func (c *cli) source() (service.Source, error) {
 	if err != nil {
 		return service.Source{}, fmt.Errorf("cannot tell the current directory: %w", err)
 	}
+	parallel, err := c.limit()
 	return service.Source{
 		Dir: dir, ProjectDir: c.projectDir, Files: c.files, Name: c.project,
-		Profiles: c.profiles, EnvFiles: c.envFiles, Environ: os.Environ(),
-	}, nil
+		Profiles: c.profiles, EnvFiles: c.envFiles, Environ: os.Environ(), Parallel: parallel,
+	}, err
 }
+
+// limit is how much may be done at once: 0 for what suits the machine, -1 for no limit.
+func (c *cli) limit() (int, error) {
+	n, from := c.parallel, "--parallel"
+	if text := os.Getenv("COMPOSE_PARALLEL_LIMIT"); n == 0 && text != "" {
+		from = "COMPOSE_PARALLEL_LIMIT"
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n == 0 {
+			n = -2
+		}
+	}
+	if n < -1 {
+		return 0, usageError("%s takes a number from 1 on, or -1 for no limit", from)
+	}
+	return n, nil
+}
+
+// A word is a flag that takes one of a few words.
+type word struct {
+	value *string
+	of    []string
+}
+
+// Set implements pflag.Value.
+func (w *word) Set(s string) error {
+	if !slices.Contains(w.of, s) {
+		return fmt.Errorf("it takes %s or %s", strings.Join(w.of[:len(w.of)-1], ", "), w.of[len(w.of)-1])
+	}
+	*w.value = s
+	return nil
+}
+
+// String implements pflag.Value.
+func (w *word) String() string { return *w.value }
+
+// Type implements pflag.Value.
+func (w *word) Type() string { return "string" }
 
 // projectDirectory finds the directory of the project that is meant: where its file
 // is, or, when there is no file any more, where an earlier `up` kept its state.

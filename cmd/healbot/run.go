@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
+	"github.com/compose-spec/compose-go/v2/format"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/spf13/cobra"
 
 	"github.com/healing-bot/healbot/control"
@@ -18,6 +23,12 @@ type runOptions struct {
 	call
 	entrypoint, name      string
 	noDeps, remove, ports bool
+
+	build, quiet     bool
+	pull             string
+	volumes, publish []string
+	labels           []string
+	capAdd, capDrop  []string
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -26,9 +37,9 @@ func (c *cli) runCommand() *cobra.Command {
 		Use:   "run SERVICE [COMMAND [ARG...]]",
 		Short: "Run a command as a service would, once",
 		Long: `Run a command, or the service's own, once and unsupervised: in a container of its own,
-or, for a native service, on this host with the service's environment, directory and
-Python environment, where COMMAND stands for entrypoint and command together. What
-the service needs is started first. The terminal is passed through, and so is the
+or, for a native service, on this host with the service's environment, directory,
+user and Python environment. COMMAND stands instead of the service's command and
+follows its entrypoint. What the service needs is started first. The terminal is passed through, and so is the
 exit code.`,
 	}
 	o.flags(cmd)
@@ -38,7 +49,18 @@ exit code.`,
 	f.BoolVar(&o.noDeps, "no-deps", false, "do not start what the service needs")
 	f.BoolVar(&o.remove, "rm", false, "remove the container when the command has ended")
 	f.BoolVarP(&o.ports, "service-ports", "P", false, "publish the service's ports, for containers")
+	f.StringArrayVarP(&o.publish, "publish", "p", nil, "publish a port, as [HOST:]CONTAINER; may be given several times")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount, as SOURCE:TARGET[:MODE]; may be given several times")
+	f.StringArrayVarP(&o.labels, "label", "l", nil, "label of the container, as KEY=VALUE; may be given several times")
+	f.StringArrayVar(&o.capAdd, "cap-add", nil, "capability to add; may be given several times")
+	f.StringArrayVar(&o.capDrop, "cap-drop", nil, "capability to drop; may be given several times")
+	f.BoolVar(&o.build, "build", false, "build the image first")
+	f.StringVar(&o.pull, "pull", "", "`POLICY` for the image instead of the file's: always, missing or never")
+	f.BoolVarP(&o.quiet, "quiet-pull", "q", false, "do not say how far a pull is")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.ports && len(o.publish) > 0 {
+			return usageError("--service-ports can't go with --publish")
+		}
 		if len(args) == 0 {
 			return usageError("healbot run takes the name of a service")
 		}
@@ -53,7 +75,7 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	p, src, err := c.known(ctx, dir)
+	p, src, err := c.known(ctx, dir, name)
 	if err != nil {
 		return err
 	}
@@ -73,25 +95,87 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 	}
 	containers := docker.New(docker.Options{Project: p.Name})
 	defer containers.Close()
-	if err := containers.Prepare(ctx, svc, c.note(name)); err != nil {
+	containers.Declare(p.Services)
+	if svc, err = o.change(svc); err != nil {
 		return err
 	}
-	once := docker.OneOff{Name: o.name, Ports: o.ports, Keep: !o.remove}
+	note := c.note(name)
+	if o.quiet {
+		note = func(string) {}
+	}
+	if o.build && buildable(svc) {
+		if err := c.buildAll(ctx, p, []service.Service{svc}, buildOptions{}); err != nil {
+			return err
+		}
+	}
+	if err := containers.Prepare(ctx, svc, note); err != nil {
+		return err
+	}
+	once := docker.OneOff{Name: o.name, Ports: o.ports || len(o.publish) > 0, Keep: !o.remove}
+	if o.detach && o.name == "" {
+		once.Name = docker.OneOffName(svc)
+	}
 	if o.entrypoint != "" {
 		once.Entrypoint = []string{o.entrypoint}
 	}
-	return o.inContainer(func(call docker.Call) (int, error) {
+	err = o.inContainer(func(call docker.Call) (int, error) {
 		once.Call = call
 		once.Env = env
 		return containers.Run(ctx, svc, once)
 	})
+	if err == nil && o.detach {
+		fmt.Fprintln(c.out, once.Name)
+	}
+	return err
+}
+
+// change gives the service as the flags want it for its one-off container.
+func (o *runOptions) change(svc service.Service) (service.Service, error) {
+	i := *svc.Image
+	s := &i.Config
+	switch o.pull {
+	case "":
+	case types.PullPolicyAlways, types.PullPolicyMissing, types.PullPolicyNever:
+		s.PullPolicy = o.pull
+	default:
+		return svc, usageError("--pull takes always, missing or never, not %q", o.pull)
+	}
+	if len(o.publish) > 0 {
+		s.Ports = nil
+	}
+	for _, text := range o.publish {
+		ports, err := types.ParsePortConfig(text)
+		if err != nil {
+			return svc, usageError("--publish %s: %w", text, err)
+		}
+		s.Ports = append(s.Ports, ports...)
+	}
+	s.Volumes = slices.Clone(s.Volumes)
+	for _, text := range o.volumes {
+		v, err := format.ParseVolume(text)
+		if err != nil {
+			return svc, usageError("--volume %s: %w", text, err)
+		}
+		if v.Type == types.VolumeTypeBind {
+			v.Source = absolutePath(v.Source)
+		}
+		s.Volumes = append(s.Volumes, v)
+	}
+	s.Labels = maps.Clone(s.Labels)
+	for _, text := range o.labels {
+		key, value, _ := strings.Cut(text, "=")
+		s.Labels = s.Labels.Add(key, value)
+	}
+	s.CapAdd, s.CapDrop = slices.Concat(s.CapAdd, o.capAdd), slices.Concat(s.CapDrop, o.capDrop)
+	svc.Image = &i
+	return svc, nil
 }
 
 // note tells on stderr how far something is.
 func (c *cli) note(name string) func(string) {
 	last := ""
 	return func(text string) {
-		if text != last {
+		if text != last && c.progressAs != "quiet" {
 			c.warn("%s: %s", name, text)
 		}
 		last = text
@@ -120,8 +204,8 @@ func (c *cli) startNeeds(ctx context.Context, p runner.Project, src service.Sour
 
 // runNative turns this process into the command, once its Python environment is there.
 func (c *cli) runNative(ctx context.Context, svc service.Service, o runOptions, env []string) error {
-	if o.name != "" || o.ports {
-		return usageError("%s is a native service: --name and --service-ports are for containers", svc.Name)
+	if o.name != "" || o.ports || len(o.publish)+len(o.volumes)+len(o.labels)+len(o.capAdd)+len(o.capDrop) > 0 {
+		return usageError("%s is a native service: --name, --service-ports, --publish, --volume, --label and --cap-… are for containers", svc.Name)
 	}
 	own := svc.Process.Argv
 	switch {
@@ -129,12 +213,15 @@ func (c *cli) runNative(ctx context.Context, svc service.Service, o runOptions, 
 		o.argv = append([]string{o.entrypoint}, o.argv...)
 	case len(o.argv) == 0:
 		o.argv = slices.Clone(own)
+	default:
+		o.argv = slices.Concat(own[:svc.Process.Entry], o.argv)
 	}
 	self, err := keeperArgv()
 	if err != nil {
 		return err
 	}
 	backend := native.New(svc.Dir, self)
+	defer backend.Close()
 	clean := !runner.Left(svc.Dir)
 	if err := backend.Prepare(ctx, svc, c.note(svc.Name)); err != nil {
 		return err
@@ -146,6 +233,5 @@ func (c *cli) runNative(ctx context.Context, svc service.Service, o runOptions, 
 			return err
 		}
 	}
-	backend.Close()
-	return o.become(backend, svc, env)
+	return o.beside(ctx, backend, svc, 1, env)
 }

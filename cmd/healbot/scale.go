@@ -58,7 +58,7 @@ func (c *cli) scale(ctx context.Context, replicas map[string]int, noDeps bool) e
 	if err != nil {
 		return err
 	}
-	_, src, err := c.known(ctx, dir)
+	_, src, err := c.known(ctx, dir, slices.Sorted(maps.Keys(replicas))...)
 	if err != nil {
 		return err
 	}
@@ -86,6 +86,9 @@ behind that could be removed; its log stays.`,
 	f.BoolVarP(&stop, "stop", "s", false, "stop the services first")
 	f.BoolVarP(&volumes, "volumes", "v", false, "remove their unnamed volumes, too")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if c.dryRun {
+			return c.playRemove(cmd.Context(), args, stop)
+		}
 		if stop {
 			if err := c.ask(cmd.Context(), service.Command{Verb: service.VerbStop, Services: args}); err != nil {
 				return err

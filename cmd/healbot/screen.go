@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/healing-bot/healbot/docker"
 	"github.com/healing-bot/healbot/native"
+	"github.com/healing-bot/healbot/runner"
 	"github.com/healing-bot/healbot/runner/policy"
 	"github.com/healing-bot/healbot/service"
 )
@@ -64,6 +67,17 @@ func (c *cli) colours(w io.Writer) palette {
 	return palette(tty)
 }
 
+// painted decides the same for a screen, whose --progress may say it, too.
+func (c *cli) painted(w io.Writer) palette {
+	switch {
+	case c.progressAs == "plain":
+		return false
+	case c.progressAs == "tty" && c.ansi == "auto" && os.Getenv("NO_COLOR") == "":
+		return true
+	}
+	return c.colours(w)
+}
+
 // terminalWidth is the width of the terminal behind w; tty is false for a pipe or file.
 func terminalWidth(w io.Writer) (columns int, tty bool) {
 	f, ok := w.(*os.File)
@@ -77,8 +91,12 @@ func terminalWidth(w io.Writer) (columns int, tty bool) {
 // A screen shows a project as it goes: a line for each change of state and, between
 // them, the services' output. Lines of different services never mix.
 type screen struct {
-	colour palette
-	width  int // of the column of names
+	colour   palette
+	width    int           // of the column of names
+	noPrefix bool          // output goes without the names of services
+	noPulls  bool          // how far a pull is is not said
+	quiet    bool          // nor is anything else that happens
+	objects  *json.Encoder // takes what happens instead of lines; nil: lines
 
 	mu    sync.Mutex // guards what follows
 	out   io.Writer
@@ -100,7 +118,11 @@ type said struct {
 const notePause = 2 * time.Second
 
 func (c *cli) screen(all []service.Status) *screen {
-	s := &screen{colour: c.colours(c.out), out: c.out, names: map[string]int{}, shown: map[string]said{}}
+	s := &screen{colour: c.painted(c.out), out: c.out, names: map[string]int{}, shown: map[string]said{}, quiet: c.progressAs == "quiet"}
+	if c.progressAs == "json" {
+		s.objects = json.NewEncoder(c.err)
+		s.objects.SetEscapeHTML(false)
+	}
 	for _, st := range all {
 		s.width = max(s.width, len(st.Name))
 		s.names[st.Name] = len(s.names)
@@ -108,11 +130,23 @@ func (c *cli) screen(all []service.Status) *screen {
 	return s
 }
 
+// view is a screen as the flags of up want it.
+func (c *cli) view(all []service.Status, o upOptions) *screen {
+	s := c.screen(all)
+	s.colour = s.colour && palette(!o.view.noColour)
+	s.noPrefix, s.noPulls = o.view.noPrefix, o.quietPull
+	return s
+}
+
 // follow shows changes until there are no more.
-func (s *screen) follow(changes <-chan service.Change) {
+func (s *screen) follow(changes <-chan service.Change) error {
 	for c := range changes {
+		if c.Missed {
+			return errMissed
+		}
 		s.change(c)
 	}
+	return nil
 }
 
 // change shows a step if it is news: the state, that it is being stopped, or that
@@ -120,19 +154,27 @@ func (s *screen) follow(changes <-chan service.Change) {
 func (s *screen) change(c service.Change) {
 	st := c.Status
 	text := s.words(c)
-	key := fmt.Sprint(st.State, st.Stopping, st.Held > 0, st.RestartsTotal, st.ID)
+	key := fmt.Sprint(st.State, st.Stopping, st.Paused, st.Held > 0, st.RestartsTotal, st.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.ready(st)
 	last, known := s.shown[st.Name]
-	if text == "" || !known && st.State == service.Stopped {
+	atRest := c.From == st.State && slices.Contains([]service.State{service.Done, service.Failed, service.MaxRestarts}, st.State)
+	if text == "" || !known && (st.State == service.Stopped || atRest) {
 		return
 	}
 	progress := st.State == service.Pending && st.Held == 0 && text != last.text && c.At.Sub(last.at) >= notePause
-	if last.key == key && !progress {
+	if last.key == key && !progress || s.noPulls && strings.HasPrefix(st.Reason, "pulling ") {
 		return
 	}
 	s.shown[st.Name] = said{key, text, c.At}
+	switch {
+	case s.quiet:
+		return
+	case s.objects != nil:
+		_ = s.objects.Encode(pastOf(c))
+		return
+	}
 	s.line(st.Name, s.colour.state(st.State, "●")+" "+text)
 }
 
@@ -166,6 +208,8 @@ func (s *screen) words(c service.Change) string {
 	switch {
 	case c.Gone:
 		return "removed"
+	case runner.Looking(st):
+		return ""
 	case st.Stopping && st.State != service.Unhealthy:
 		state = "stopping"
 		reason = strings.TrimPrefix(strings.Replace(reason, "stopping", "", 1), ", ")
@@ -194,6 +238,10 @@ func (s *screen) output(name string, line []byte) error { return s.stamped(name,
 func (s *screen) stamped(name, stamp string, line []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.noPrefix {
+		_, err := fmt.Fprintln(s.out, stamp+printable(line))
+		return err
+	}
 	return s.line(name, s.colour.paint("2", "│")+" "+stamp+printable(line))
 }
 
@@ -218,6 +266,9 @@ func (s *screen) say(text string) {
 
 // headline writes a line about the whole project; the caller holds mu.
 func (s *screen) headline(text string) {
+	if s.quiet || s.objects != nil {
+		return
+	}
 	fmt.Fprintln(s.out, s.colour.paint("1", "healbot: "+text))
 }
 
@@ -239,15 +290,20 @@ func printable(line []byte) string {
 	}, text)
 }
 
-// logs follows the output of all services from now on, until ctx ends.
-func (s *screen) logs(ctx context.Context, all []service.Status, containers *docker.Backend) {
+// logs follows the output of the services that are meant from now on, until ctx ends.
+func (s *screen) logs(ctx context.Context, all []service.Status, containers *docker.Backend, of upOptions) {
 	var following sync.WaitGroup
 	for _, st := range all {
-		if st.Quiet {
+		if !of.shows(st) {
 			continue
 		}
 		o := service.LogOptions{Tail: 0, Follow: true}
-		emit := func(_ time.Time, line []byte) error { return s.output(st.Name, line) }
+		emit := func(at time.Time, line []byte) error {
+			if of.view.times {
+				return s.stamped(st.Name, stampOf(at)+" ", line)
+			}
+			return s.output(st.Name, line)
+		}
 		following.Go(func() { showLogs(ctx, st, containers, o, emit) })
 	}
 	following.Wait()
@@ -259,12 +315,13 @@ func showLogs(ctx context.Context, st service.Status, containers *docker.Backend
 	case st.Kind == service.Native && st.LogPath == "":
 		return nil
 	case st.Kind == service.Native:
-		return native.Logs(ctx, st.LogPath, o, emit)
+		return native.Logs(ctx, st.LogPath, o, markSplit(emit))
 	case containers == nil:
 		return nil
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	emit = markSplit(emit)
 	return containers.Logs(ctx, containers.Project(), keyOf(st), o, func(at time.Time, line []byte) {
 		if err := emit(at, line); err != nil {
 			stop(err)
@@ -272,10 +329,21 @@ func showLogs(ctx context.Context, st service.Status, containers *docker.Backend
 	})
 }
 
-// plain shows a line without the name of its service.
-func (s *screen) plain(stamp string, line []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, err := fmt.Fprintln(s.out, stamp+printable(line))
-	return err
+// markSplit marks the pieces of a line that is too long to be shown whole.
+func markSplit(emit func(time.Time, []byte) error) func(time.Time, []byte) error {
+	split := false
+	return func(at time.Time, piece []byte) error {
+		goesOn := len(piece) == native.LineMax
+		if split && len(piece) == 0 { // it was just as long as that
+			split = false
+			return nil
+		}
+		if split {
+			piece = append([]byte("… "), piece...)
+		}
+		if split = goesOn; goesOn {
+			piece = append(piece, " …"...)
+		}
+		return emit(at, piece)
+	}
 }

@@ -42,8 +42,8 @@ func (c *cli) replica(ctx context.Context, name string, index int) (dir string, 
 }
 
 // known reads the file as the latest up did, so that a service is what it is to the
-// supervisor.
-func (c *cli) known(ctx context.Context, dir string) (runner.Project, service.Source, error) {
+// supervisor. The profiles of services that are named are active, too.
+func (c *cli) known(ctx context.Context, dir string, names ...string) (runner.Project, service.Source, error) {
 	src, err := c.source()
 	if err != nil {
 		return runner.Project{}, src, err
@@ -51,6 +51,7 @@ func (c *cli) known(ctx context.Context, dir string) (runner.Project, service.So
 	if last, ok := recall(dir); ok {
 		src = last.Source
 	}
+	src.Named = append(src.Named, names...)
 	p, err := load(ctx, src, func(string, ...any) {})
 	return p, src, err
 }
@@ -76,6 +77,7 @@ func (c *cli) declaredServices(ctx context.Context, names []string) (p runner.Pr
 	if err != nil {
 		return p, nil, err
 	}
+	src.Named = names
 	if p, err = load(ctx, src, func(string, ...any) {}); err != nil || len(names) == 0 {
 		return p, p.Services, err
 	}

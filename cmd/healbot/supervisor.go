@@ -39,8 +39,8 @@ func keeperArgv() ([]string, error) {
 func options(s service.Source) compose.Options {
 	return compose.Options{
 		Dir: s.Dir, ProjectDir: s.ProjectDir, Files: s.Files, Name: s.Name,
-		Profiles: s.Profiles, EnvFiles: s.EnvFiles, Environ: s.Environ, Scale: s.Scale,
-		Supported: docker.Supported(),
+		Profiles: s.Profiles, Named: s.Named, EnvFiles: s.EnvFiles, Environ: s.Environ, Scale: s.Scale,
+		Supported: docker.Supported(), Ineffective: docker.Ineffective(),
 	}
 }
 
@@ -53,13 +53,29 @@ func load(ctx context.Context, s service.Source, warn func(string, ...any)) (run
 	if s.NativeOnly {
 		p.Services = nativeOnly(p.Services)
 	}
+	for _, svc := range p.Services {
+		if svc.Image != nil {
+			adjust(svc.Image, s)
+		}
+	}
 	if err := native.Conflicts(p.Services); err != nil {
 		return runner.Project{}, err
 	}
 	for _, w := range append(slices.Clone(p.Warnings), native.Warnings(p.Services)...) {
 		warn("%s", w)
 	}
-	return runner.Project{Name: p.Name, Dir: p.Dir, Services: p.Services, Policies: p.Policies}, nil
+	return runner.Project{Name: p.Name, Dir: p.Dir, Services: p.Services, Policies: p.Policies, Inactive: p.Inactive}, nil
+}
+
+// adjust makes of an image what the words of `healbot up` say.
+func adjust(i *service.Image, s service.Source) {
+	if s.Pull != "" {
+		i.Config.PullPolicy = s.Pull
+	}
+	if s.NoBuild {
+		i.Config.Build = nil
+	}
+	i.RenewVolumes = s.RenewVolumes
 }
 
 // nativeOnly leaves out the containers, and that others wait for them.
@@ -80,9 +96,9 @@ func nativeOnly(all []service.Service) (left []service.Service) {
 // A supervisor is a Runner that knows the file it came from. It implements
 // control.Supervisor.
 type supervisor struct {
-	runner  *runner.Runner
-	dir     string
-	declare func([]service.Service) // what the services are from now on
+	runner     *runner.Runner
+	containers *docker.Backend
+	dir        string
 
 	mu     sync.Mutex // guards what follows; held while a file is being applied
 	source service.Source
@@ -120,10 +136,17 @@ func (s *supervisor) apply(ctx context.Context, c service.Command) (service.Repo
 		notes, err := s.runner.Preview(ctx, plan)
 		return service.Report{Notes: append(warnings, notes...)}, err
 	}
+	if c.Source != nil {
+		s.runner.Limit(c.Source.Parallel)
+	}
 	report, err := s.runner.Apply(ctx, plan)
 	report.Notes = append(warnings, report.Notes...)
 	return report, err
 }
+
+// engineTime is how long an up waits for what an engine knows of images; native services
+// need not wait longer for one that hangs.
+const engineTime = 5 * time.Second
 
 // plan reads the file and, unless it is for show only, makes it the one that later
 // commands use.
@@ -134,8 +157,11 @@ func (s *supervisor) plan(ctx context.Context, c service.Command) (plan runner.P
 	if c.Source != nil {
 		source = *c.Source
 	}
+	source.Named = slices.Compact(slices.Sorted(slices.Values(slices.Concat(source.Named, c.Services))))
 	project, err := load(ctx, source, func(format string, args ...any) {
-		warnings = append(warnings, fmt.Sprintf(format, args...))
+		if c.Source == nil { // else the caller read the file, too, and has said them
+			warnings = append(warnings, fmt.Sprintf(format, args...))
+		}
 	})
 	if err == nil && project.Dir != s.dir {
 		err = fmt.Errorf("the file is of another directory, %s, than the project's, %s", project.Dir, s.dir)
@@ -148,12 +174,16 @@ func (s *supervisor) plan(ctx context.Context, c service.Command) (plan runner.P
 	}
 	plan = runner.Plan{
 		Project: project, Names: c.Services, NoDeps: c.NoDeps, Orphans: c.Orphans,
-		Recreate: c.Recreate, Restart: c.Verb == service.VerbRestart, Grace: c.Grace,
+		Recreate: c.Recreate, Keep: c.Keep, Restart: c.Verb == service.VerbRestart, Grace: c.Grace,
 		Adopting: s.first && c.Verb == service.VerbUp,
+	}
+	asking, stop := context.WithTimeout(ctx, engineTime)
+	defer stop()
+	if plan.Outdated, err = s.containers.Outdated(asking, project.Name, project.Services); err != nil {
+		plan.Outdated = nil // no engine, so that nothing of it can be replaced either
 	}
 	if !c.DryRun {
 		s.source = source
-		s.declare(project.Services)
 		s.first = s.first && c.Verb != service.VerbUp
 	}
 	return plan, warnings, nil
@@ -186,12 +216,13 @@ type held struct {
 	project string // its name
 	lock    *control.Lock
 	server  *control.Server
-	docker  *docker.Backend // nil if the project has no containers
+	docker  *docker.Backend
 	native  *native.Backend
 }
 
 // prepare takes the lock of a project and makes its supervisor, without running it.
-func prepare(ctx context.Context, p runner.Project, src service.Source, idle bool, log *slog.Logger) (h *held, warnings []string, err error) {
+// config says how it ends and where it logs.
+func prepare(ctx context.Context, p runner.Project, src service.Source, config runner.Config) (h *held, warnings []string, err error) {
 	state := runner.StateDir(p.Dir)
 	lock, err := control.Acquire(state)
 	if err != nil {
@@ -203,16 +234,16 @@ func prepare(ctx context.Context, p runner.Project, src service.Source, idle boo
 		}
 	}()
 	h = &held{lock: lock, project: p.Name}
-	backends, err := h.backends(p, log)
+	if config.Backends, err = h.backends(p, config.Log); err != nil {
+		return nil, nil, err
+	}
+	config.Notify, config.Parallel = notifier(p.Dir), src.Parallel
+	r, warnings, err := runner.New(p, config)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, warnings, err := runner.New(p, runner.Config{Backends: backends, Log: log, Notify: notifier(p.Dir), EndWhenIdle: idle})
-	if err != nil {
-		return nil, nil, err
-	}
-	h.supervisor = &supervisor{runner: r, dir: p.Dir, declare: h.native.Declare, source: src, first: true}
-	h.server, err = control.Serve(context.WithoutCancel(ctx), state, h.supervisor)
+	h.supervisor = &supervisor{runner: r, containers: h.docker, dir: p.Dir, source: src, first: true}
+	h.server, err = control.Serve(context.WithoutCancel(ctx), lock, h.supervisor)
 	return h, warnings, err
 }
 
@@ -230,7 +261,8 @@ func (h *held) backends(p runner.Project, log *slog.Logger) (map[service.Kind]ru
 		return nil, err
 	}
 	h.native = native.New(p.Dir, keeper)
-	h.docker = docker.New(docker.Options{Project: p.Name, Logger: log})
+	h.native.SetLogger(log)
+	h.docker = docker.New(docker.Options{Project: p.Name, Logger: log, Reach: h.native.Reach})
 	return map[service.Kind]runner.Backend{
 		service.Native:    runner.Of(h.native),
 		service.Container: runner.Of(h.docker),
@@ -250,12 +282,15 @@ func (h *held) run(ctx context.Context) error {
 	return errors.Join(err, h.docker.Close(), h.lock.Release())
 }
 
-// byHand tells the runner of containers that somebody started with docker start.
+// byHand tells the runner of containers that somebody started with docker start, and that
+// the engine is back.
 func (h *held) byHand(ctx context.Context) {
 	for {
 		select {
 		case inst := <-h.docker.ByHand():
 			h.runner.Found(inst)
+		case <-h.docker.Back():
+			h.runner.Eased(service.Container)
 		case <-ctx.Done():
 			return
 		}

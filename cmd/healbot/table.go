@@ -45,9 +45,9 @@ var columns = []column{
 // columns instead.
 const reasonWidth = 16
 
-func (c *cli) table(all []service.Status, figures map[string]figure) error {
+func (c *cli) table(all []service.Status, figures map[string]figure, whole bool) error {
 	width, tty := terminalWidth(c.out)
-	if !tty {
+	if !tty || whole {
 		width = 0
 	}
 	heads, rows := layOut(all, figures, c.colours(c.out), width)

@@ -18,13 +18,6 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
-type upOptions struct {
-	detach, wait, orphans, noDeps, recreate, dryRun, watch bool
-
-	waitTimeout     int
-	scale, services []string
-}
-
 func (c *cli) upCommand() *cobra.Command {
 	var o upOptions
 	cmd := &cobra.Command{
@@ -34,52 +27,45 @@ func (c *cli) upCommand() *cobra.Command {
 foreground until Ctrl-C, or with -d in the background. On a project that is
 supervised already, apply the file: only what changed is replaced.`,
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&o.detach, "detach", "d", false, "supervise in the background; return when every service was started")
-	f.BoolVar(&o.wait, "wait", false, "return when every service is ready, or as soon as one can't be; implies -d")
-	f.IntVar(&o.waitTimeout, "wait-timeout", 0, "seconds to wait at most; then exit with 124")
-	f.BoolVar(&o.orphans, "remove-orphans", false, "end services that the file no longer names")
-	f.BoolVar(&o.noDeps, "no-deps", false, "leave the services that the named ones need alone")
-	f.BoolVar(&o.recreate, "force-recreate", false, "replace also what did not change")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be created, replaced, kept and removed, and do nothing")
-	f.BoolVarP(&o.watch, "watch", "w", false, "restart native services when files of theirs change, see develop.watch; in the foreground only")
-	f.StringArrayVar(&o.scale, "scale", nil, "SERVICE=REPLICAS instead of the file's number; may be given several times")
+	o.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.services = args
+		if err := o.check(); err != nil {
+			return err
+		}
 		return c.up(cmd.Context(), o)
 	}
 	return cmd
 }
 
-func (o upOptions) command(src service.Source) service.Command {
-	return service.Command{
-		Verb: service.VerbUp, Services: o.services, Source: &src,
-		Orphans: o.orphans, NoDeps: o.noDeps, Recreate: o.recreate,
-	}
-}
-
 func (c *cli) up(ctx context.Context, o upOptions) error {
 	src, err := c.source()
 	if err == nil {
-		src.Scale, err = replicasOf("--scale", o.scale)
+		err = o.adjust(&src)
 	}
 	if err != nil {
 		return err
 	}
 	project, err := load(ctx, src, c.warn)
+	if err == nil {
+		err = o.known(project)
+	}
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
+	if c.dryRun {
 		return c.preview(ctx, o, project, src)
 	}
 	if o.watch && (o.detach || o.wait) {
 		return hinted{usageError("--watch needs the foreground"), "run healbot watch beside it"}
 	}
+	if err := c.freshImages(ctx, o, project); err != nil {
+		return err
+	}
 	if o.detach || o.wait {
 		return c.upDetached(ctx, o, project, src)
 	}
-	h, warnings, err := prepare(ctx, project, src, true, slog.New(slog.DiscardHandler))
+	h, warnings, err := prepare(ctx, project, src, runner.Config{Log: slog.New(c.voice()), EndWhenIdle: true, Grace: o.grace})
 	if err != nil {
 		if other := new(control.HeldError); errors.As(err, &other) {
 			return c.attach(ctx, o, project, src, other)
@@ -100,6 +86,9 @@ func (c *cli) upDetached(ctx context.Context, o upOptions, p runner.Project, src
 		defer cancel()
 	}
 	client, err := c.reach(ctx, p.Dir, src)
+	if err != nil && errors.Is(context.Cause(ctx), errWaitTimeout) {
+		return &exitError{exitTimeout, fmt.Errorf("not ready after %d seconds: %w", o.waitTimeout, err)}
+	}
 	if err != nil {
 		return err
 	}
@@ -121,20 +110,36 @@ func (c *cli) upDetached(ctx context.Context, o upOptions, p runner.Project, src
 // order, the second kills.
 func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, p runner.Project, src service.Source) error {
 	all := h.runner.Statuses()
-	scr := c.screen(all)
+	scr := c.view(all, o)
 	scr.say(fmt.Sprintf("%s: %s, supervised by pid %d; Ctrl-C stops them", h.project, count(len(all), "service"), os.Getpid()))
 	scr.expect(all)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var shown sync.WaitGroup
 	changes := h.runner.Changes(watching)
-	shown.Go(func() { scr.follow(changes) })
-	shown.Go(func() { scr.logs(watching, h.runner.Statuses(), h.docker) })
+	shown.Go(func() {
+		for scr.follow(changes) != nil { // the terminal was held up
+			scr.say("what happened meanwhile is not shown")
+			changes = h.runner.Changes(watching)
+		}
+	})
+	shown.Go(func() { scr.logs(watching, h.runner.Statuses(), h.docker, o) })
 	if o.watch {
 		shown.Go(func() { watchBeside(watching, h, p, o.services, scr) })
 	}
 	stopKill := killOnSecond(ctx, scr, h.runner)
 	applied := make(chan error, 1)
 	running, giveUp := context.WithCancel(ctx)
+	var first *service.Status
+	if o.abortOnExit || o.abortOnFailure {
+		ends := h.runner.Changes(context.WithoutCancel(ctx))
+		shown.Go(func() {
+			if s, ok := o.aborts(ends); ok {
+				first = &s
+				scr.say("stopping all, since " + s.Name + " has ended")
+				giveUp()
+			}
+		})
+	}
 	go func() {
 		report, err := h.Do(running, o.command(src))
 		scr.notes(report.Notes)
@@ -148,8 +153,12 @@ func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, p runner.P
 	stopKill()
 	shown.Wait()
 	giveUp()
-	if first := <-applied; first != nil && ctx.Err() == nil && !errors.Is(first, runner.ErrEnded) {
-		return errors.Join(first, err)
+	failed := <-applied
+	if first != nil {
+		return errors.Join(o.outcome(*first, h.runner.Statuses()), err)
+	}
+	if failed != nil && ctx.Err() == nil && !errors.Is(failed, runner.ErrEnded) {
+		return errors.Join(failed, err)
 	}
 	if err != nil || ctx.Err() != nil {
 		return err
@@ -205,7 +214,10 @@ func killOnSecond(ctx context.Context, scr *screen, r *runner.Runner) (stop func
 // attach applies the file to a project that somebody else supervises, and shows what
 // happens there.
 func (c *cli) attach(ctx context.Context, o upOptions, p runner.Project, src service.Source, other *control.HeldError) error {
-	client, err := control.Dial(ctx, runner.StateDir(p.Dir))
+	if o.abortOnExit || o.abortOnFailure {
+		return hinted{fmt.Errorf("cannot stop all when a service ends: %w", other), "healbot down ends that one first"}
+	}
+	client, err := dialSoon(ctx, runner.StateDir(p.Dir))
 	if err != nil {
 		return fmt.Errorf("%w, but it does not answer: %w", other, err)
 	}
@@ -215,7 +227,7 @@ func (c *cli) attach(ctx context.Context, o upOptions, p runner.Project, src ser
 	if err != nil {
 		return err
 	}
-	scr := c.screen(all)
+	scr := c.view(all, o)
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changes, err := client.Changes(watching)
@@ -227,16 +239,16 @@ func (c *cli) attach(ctx context.Context, o upOptions, p runner.Project, src ser
 		defer containers.Close()
 	}
 	var shown sync.WaitGroup
-	ended := make(chan struct{})
-	shown.Go(func() { scr.follow(changes); close(ended) })
-	shown.Go(func() { scr.logs(watching, all, containers) })
+	ended := make(chan error, 1)
+	shown.Go(func() { ended <- scr.follow(changes) })
+	shown.Go(func() { scr.logs(watching, all, containers, o) })
 	if o.watch {
 		shown.Go(func() { watchBeside(watching, client, p, o.services, scr) })
 	}
 	report, err := client.Do(ctx, o.command(src))
 	scr.notes(report.Notes)
 	if err == nil {
-		<-ended
+		err = <-ended
 	}
 	stop()
 	shown.Wait()

@@ -11,7 +11,8 @@ import (
 )
 
 func (c *cli) waitCommand() *cobra.Command {
-	return &cobra.Command{
+	var down bool
+	cmd := &cobra.Command{
 		Use:   "wait SERVICE...",
 		Short: "Wait until the first of some services ends",
 		Long: `Wait until the first of the named services ends, say how, and exit with its exit
@@ -21,9 +22,17 @@ One that has ended already and rests is not waited for.`,
 			if len(args) == 0 {
 				return usageError("healbot wait takes the names of services")
 			}
-			return c.waitEnd(cmd.Context(), args)
+			err := c.waitEnd(cmd.Context(), args)
+			if exit := new(exitError); down && (err == nil || errors.As(err, &exit) && exit.err == nil) {
+				if failed := c.down(cmd.Context(), downOptions{}); failed != nil {
+					return failed
+				}
+			}
+			return err
 		},
 	}
+	cmd.Flags().BoolVar(&down, "down-project", false, "bring the project down once the first has ended")
+	return cmd
 }
 
 func (c *cli) waitEnd(ctx context.Context, names []string) error {

@@ -55,7 +55,7 @@ func (c *cli) watch(ctx context.Context, s control.Supervisor, want service.Comm
 // progress is a screen on stderr, where it is in nobody's way.
 func (c *cli) progress(all []service.Status) *screen {
 	s := c.screen(all)
-	s.out, s.colour = c.err, c.colours(c.err)
+	s.out, s.colour = c.err, c.painted(c.err)
 	return s
 }
 

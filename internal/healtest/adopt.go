@@ -105,7 +105,7 @@ func relatives(t *testing.T, pid int) []int {
 	t.Helper()
 	tree, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
-		t.Skipf("cannot look at process %d: %v", pid, err)
+		Lacks(t, "cannot look at process %d: %v", pid, err)
 	}
 	var found []int
 	Eventually(t, "the grandchild lives", func() bool {

@@ -46,6 +46,10 @@ func TestBackend(t *testing.T, b runner.Backend, make Make, reopen ...func(*test
 		{"output of an adopted instance", s.outputAdopted},
 		{"adopt the living", s.adoptLiving},
 		{"adopt the ended", s.adoptEnded},
+		{"hooks", s.hooks},
+		{"post_start that fails", s.postStartFails},
+		{"pre_stop that hangs", s.preStopHangs},
+		{"hooks of an adopted instance", s.hooksAdopted},
 		{"tree", s.tree},
 		{"remove", s.remove},
 	} {
@@ -65,9 +69,13 @@ func (s *suite) startIsLive(t *testing.T) {
 	about := s.start(t, svc, 1, 41).About()
 	after := time.Now()
 
-	want := service.Instance{Key: service.Key{Service: "live", Replica: 1}, Run: 41, Hash: svc.Hash}
+	want := service.Instance{Key: service.Key{Service: "live", Replica: 1}, Run: 41, Hash: svc.Hash, Stop: "SIGTERM"}
 	got := about
 	got.ID, got.PID, got.Started = "", 0, time.Time{}
+	got.Address = "" // where the kind has one
+	if got.Stop == "" {
+		got.Stop = "SIGTERM"
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("About (-want +got):\n%s", diff)
 	}

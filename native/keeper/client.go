@@ -15,15 +15,37 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrLost is the error of a request whose answer never came: the keeper is gone, and
 // the request may or may not have been carried out.
 var ErrLost = errors.New("the keeper is gone")
 
+// A MuteError is that of a request that the keeper has not answered in time: it is
+// stopped, or hangs. The request may be carried out yet.
+type MuteError struct {
+	PID  int // of the keeper; 0 if not known
+	Wait time.Duration
+}
+
+func (e *MuteError) Error() string {
+	return fmt.Sprintf("the keeper, pid %d, has not answered for %s: kill -CONT %[1]d wakes it if it is stopped; "+
+		"after kill -9 %[1]d a new one takes over, and services live on", e.PID, e.Wait)
+}
+
+// patience is how long an answer may take that has to wait for nothing, and longest how
+// long one that starts or ends processes.
+const (
+	patience = 10 * time.Second
+	longest  = 15 * time.Second
+)
+
 // A Client speaks to one keeper. Its methods may be called from several goroutines.
 type Client struct {
 	conn  net.Conn
+	pid   int // of the keeper
 	ended func(Unit)
 	done  chan struct{}
 
@@ -37,18 +59,11 @@ type Client struct {
 // another, from a goroutine of the client's. An error that is ECONNREFUSED or ENOENT
 // says that there is no keeper.
 func Dial(ctx context.Context, dir string, ended func(Unit)) (*Client, error) {
-	state, err := os.Open(filepath.Join(dir, ".healbot"))
+	conn, err := Connect(ctx, filepath.Join(dir, ".healbot"), "keeper.sock")
 	if err != nil {
 		return nil, err
 	}
-	defer state.Close()
-	var d net.Dialer
-	// Through a descriptor, since the path of a socket may have 107 bytes only.
-	conn, err := d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/keeper.sock", state.Fd()))
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{conn: conn, ended: ended, done: make(chan struct{}), waiting: map[int]chan reply{}}
+	c := &Client{conn: conn, pid: peerOf(conn), ended: ended, done: make(chan struct{}), waiting: map[int]chan reply{}}
 	go c.read()
 	r, err := c.ask(ctx, request{Verb: "hello", Version: Version})
 	if err != nil {
@@ -133,6 +148,11 @@ func (c *Client) read() {
 // ask sends one request and waits for its answer.
 func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 	answer := make(chan reply, 1)
+	limit := patience
+	if q.Verb == "spawn" || q.Verb == "kill" {
+		limit = longest
+	}
+	q.Until = time.Now().Add(limit)
 	c.mu.Lock()
 	if c.waiting == nil {
 		c.mu.Unlock()
@@ -147,6 +167,8 @@ func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 	if err != nil {
 		c.conn.Close()
 	}
+	late := time.NewTimer(limit)
+	defer late.Stop()
 	select {
 	case r := <-answer:
 		if r.Fault != nil {
@@ -163,9 +185,25 @@ func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 		default:
 			return reply{}, ErrLost
 		}
+	case <-late.C:
+		return reply{}, &MuteError{PID: c.pid, Wait: limit}
 	case <-ctx.Done():
 		return reply{}, ctx.Err()
 	}
+}
+
+// peerOf gives the process at the other end; 0 if that is not known.
+func peerOf(c net.Conn) (pid int) {
+	if unixConn, ok := c.(*net.UnixConn); ok {
+		if raw, err := unixConn.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+					pid = int(cred.Pid)
+				}
+			})
+		}
+	}
+	return pid
 }
 
 // Spawn starts an instance and returns once its leader runs.

@@ -17,6 +17,10 @@
 //     before its exit is reported. A service that was asked to stop is given time.
 //   - A process is signalled only through a pidfd whose boot, pid and start time
 //     were compared with what was written down when it was made.
+//   - An instance with a terminal has a carrier: a process of its own session that holds
+//     the terminal's other end and writes what comes there into the FIFO, so that the
+//     terminal too outlives the keeper. It ends when nobody has the terminal open any
+//     more, and an exit is reported after that.
 //   - A keeper that died is replaced by a new one, which takes over every service
 //     from the records in .healbot/run.
 //

@@ -27,6 +27,10 @@ type Entry struct {
 	OOMScore *int      `json:"oom_score,omitempty"`
 	Limits   []Rlimit  `json:"limits,omitempty"`
 	Identity *Identity `json:"identity,omitempty"` // nil: the keeper's
+
+	// Guest says that it is no service but a user's command beside one: its streams are
+	// left as they are, and it tells the user what went wrong.
+	Guest bool `json:"guest,omitempty"`
 }
 
 // An Rlimit is one resource limit, by its number in setrlimit(2).
@@ -66,7 +70,10 @@ func enter(text string, argv []string) int {
 		err = syscall.Exec(argv[0], argv, os.Environ())
 		errors.As(err, &fault.Errno)
 	}
-	fault.Text = err.Error()
+	if fault.Text = err.Error(); e.Guest {
+		fmt.Fprintf(os.Stderr, "healbot: cannot run %s: %v\n", argv[0], err)
+		return 127
+	}
 	_ = json.NewEncoder(os.NewFile(faultFD, "fault")).Encode(fault)
 	return 127
 }
@@ -92,8 +99,15 @@ func (e Entry) apply() error {
 	if id == nil {
 		return nil
 	}
-	// So that /dev/stdout can be opened as well; others can't reach the FIFO's folder.
-	_ = unix.Fchmod(1, 0o622)
+	// So that /dev/stdout can be opened as well; others can't reach the FIFO's folder. A
+	// terminal can be reached, and so is the user's alone.
+	switch _, notTerminal := unix.IoctlGetTermios(1, unix.TCGETS); {
+	case e.Guest:
+	case notTerminal == nil:
+		_ = unix.Fchown(1, id.UID, -1)
+	default:
+		_ = unix.Fchmod(1, 0o622)
+	}
 	err := syscall.Setgroups(id.Groups)
 	if err == nil {
 		err = syscall.Setgid(id.GID)

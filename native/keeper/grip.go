@@ -16,9 +16,7 @@ func Hold(u Unit) *Grip {
 	g := &Grip{}
 	g.fifo, _ = openFIFO(u.FIFO, unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if u.Boot == bootID() {
-		if fd, err := (proc{pid: u.PID, ticks: u.Ticks}).open(); err == nil {
-			g.pidfd = os.NewFile(uintptr(fd), "pidfd")
-		}
+		g.pidfd, _, _ = u.leader()
 	}
 	return g
 }

@@ -49,10 +49,13 @@ type keeper struct {
 // Main is the keeper of the project in the directory that args holds. It returns the
 // exit code of its process after a quit, or at once when another keeper serves the
 // project. Its standard descriptors are redirected to .healbot/keeper.log. The keeper
-// also runs it with other args of its own, see Enter.
+// also runs it with other args of its own, see Enter and Process.
 func Main(args ...string) int {
 	if args[0] == enterWord && len(args) > 2 {
 		return enter(args[1], args[2:])
+	}
+	if args[0] == terminalWord {
+		return carry()
 	}
 	return keep(args[0])
 }

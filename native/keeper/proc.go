@@ -103,6 +103,50 @@ func (p proc) open() (int, error) {
 	return fd, nil
 }
 
+// open opens a pidfd of just this process and gives its inode. A stranger that got the
+// same pid, even within the same tick, is an error.
+func (p Process) open() (*os.File, uint64, error) {
+	fd, err := proc{pid: p.PID, ticks: p.Ticks}.open()
+	if err != nil {
+		return nil, p.Inode, err
+	}
+	inode := inodeOf(fd)
+	if p.Inode != 0 && inode != 0 && inode != p.Inode {
+		unix.Close(fd)
+		return nil, p.Inode, unix.ESRCH
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), inode, nil
+}
+
+// leader opens a pidfd of u's leader and gives its inode.
+func (u *Unit) leader() (*os.File, uint64, error) {
+	return Process{u.PID, u.Ticks, u.Inode}.open()
+}
+
+// led reports whether p is u's leader, which may have ended, unless it was reaped.
+func (u *Unit) led(p proc) bool {
+	if p.pid != u.PID || p.ticks != u.Ticks {
+		return false
+	}
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err != nil {
+		return true // nothing says otherwise
+	}
+	defer unix.Close(fd)
+	inode := inodeOf(fd)
+	return u.Inode == 0 || inode == 0 || inode == u.Inode
+}
+
+// inodeOf gives the inode of a pidfd, which is a process's own from Linux 6.9 on and the
+// same for all before; 0 if it can't be read.
+func inodeOf(pidfd int) uint64 {
+	var st unix.Stat_t
+	if unix.Fstat(pidfd, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
 // send signals each process that is still the one it was. A process that is gone is
 // no error.
 func send(procs []proc, sig unix.Signal) {

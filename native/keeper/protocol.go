@@ -20,10 +20,11 @@ type Label struct {
 	Hash    string        `json:"hash"`
 	Job     bool          `json:"job,omitempty"` // a helper such as an environment build, not a service
 	Log     Log           `json:"log"`
-	Mark    Mark          `json:"mark,omitzero"` // where its output begins
-	Lock    string        `json:"lock"`          // absolute path of the lock that the instance holds while it lives
-	Stop    int           `json:"stop"`          // number of the signal that asks it to stop; SIGTERM always does
-	Grace   time.Duration `json:"grace"`         // how long its leader's children may take to end after that signal
+	Mark    Mark          `json:"mark,omitzero"`   // where its output begins
+	Lock    string        `json:"lock"`            // absolute path of the lock that the instance holds while it lives
+	Group   string        `json:"group,omitempty"` // folder of a cgroup v2 that is the instance's own; "" for none
+	Stop    int           `json:"stop"`            // number of the signal that asks it to stop; SIGTERM always does
+	Grace   time.Duration `json:"grace"`           // how long its leader's children may take to end after that signal
 }
 
 // A Log says where the output of an instance is kept.
@@ -51,6 +52,8 @@ type Spec struct {
 	Dir   string   `json:"dir"`
 	Env   []string `json:"env"` // never written down
 	Umask int      `json:"umask"`
+	TTY   bool     `json:"tty,omitempty"`   // it gets a terminal, which also is its controlling one
+	Stdin bool     `json:"stdin,omitempty"` // it reads from .healbot/fifo/NAME.in, which never ends
 
 	// Enters says that Argv begins with a program of ours, which tells how that went.
 	Enters bool `json:"enters,omitempty"`
@@ -59,9 +62,11 @@ type Spec struct {
 // A Unit is what the keeper knows of one instance; also the form of its record.
 type Unit struct {
 	Label
-	PID      int       `json:"pid"`   // of the leader, which is also its session and group; 0 until it was forked
-	Ticks    uint64    `json:"ticks"` // when the leader started, in clock ticks since the boot
-	Boot     string    `json:"boot"`  // id of the boot that PID and Ticks belong to
+	PID      int       `json:"pid"`                // of the leader, which is also its session and group; 0 until it was forked
+	Ticks    uint64    `json:"ticks"`              // when the leader started, in clock ticks since the boot
+	Inode    uint64    `json:"inode,omitempty"`    // of the leader's pidfd: tells two processes that had one pid within one tick; 0 if not known
+	Boot     string    `json:"boot"`               // id of the boot that PID and Ticks belong to
+	Terminal *Process  `json:"terminal,omitempty"` // carries what is written to its terminal; nil if it has none
 	FIFO     string    `json:"fifo"`
 	Started  time.Time `json:"started"`
 	Stopping time.Time `json:"stopping,omitzero"` // when it was asked to stop
@@ -96,12 +101,13 @@ func (f *Fault) Unwrap() error {
 
 // A request is one line from the client.
 type request struct {
-	ID      int    `json:"id"`
-	Verb    string `json:"verb"` // hello, spawn, signal, kill, list, forget or quit
-	Version int    `json:"version,omitempty"`
-	Unit    string `json:"unit,omitempty"`
-	Signal  int    `json:"signal,omitempty"`
-	Spec    *Spec  `json:"spec,omitempty"`
+	ID      int       `json:"id"`
+	Verb    string    `json:"verb"` // hello, spawn, signal, kill, list, forget or quit
+	Version int       `json:"version,omitempty"`
+	Until   time.Time `json:"until,omitzero"` // nobody waits for the answer any longer
+	Unit    string    `json:"unit,omitempty"`
+	Signal  int       `json:"signal,omitempty"`
+	Spec    *Spec     `json:"spec,omitempty"`
 }
 
 // A reply is one line from the keeper: the answer to request ID, or, when ID is 0,

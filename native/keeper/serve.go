@@ -21,30 +21,13 @@ type conn struct {
 	out chan reply // closed never; full means that the client does not read
 }
 
-// listen binds the socket under a temporary name and moves it to its place, so that
-// whoever finds it can connect. The path goes through a descriptor, since the path of
-// a socket may have 107 bytes only.
+// listen makes the keeper reachable.
 func (k *keeper) listen() error {
-	dir, err := os.Open(k.state)
+	l, err := Listen(k.state, "keeper.sock")
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	tmp := fmt.Sprintf("/proc/self/fd/%d/.keeper.sock", dir.Fd())
-	_ = os.Remove(tmp)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
-	if err != nil {
-		return fmt.Errorf("cannot listen in %s: %w", k.state, err)
-	}
-	l.SetUnlinkOnClose(false)
-	err = os.Chmod(tmp, 0o600)
-	if err == nil {
-		err = os.Rename(tmp, k.path("keeper.sock"))
-	}
-	if err == nil {
-		err = unix.Lstat(k.path("keeper.sock"), &k.socket)
-	}
-	if err != nil {
+	if err := unix.Lstat(k.path("keeper.sock"), &k.socket); err != nil {
 		l.Close()
 		return err
 	}
@@ -63,7 +46,7 @@ func (k *keeper) accept(l *net.UnixListener) {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
-		if !allowed(c) {
+		if !Allowed(c) {
 			c.Close()
 			continue
 		}
@@ -74,19 +57,6 @@ func (k *keeper) accept(l *net.UnixListener) {
 		go client.write()
 		go k.serve(client)
 	}
-}
-
-// allowed reports whether the other end belongs to our user or to root.
-func allowed(c *net.UnixConn) bool {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var cred *unix.Ucred
-	cerr := raw.Control(func(fd uintptr) {
-		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	return cerr == nil && err == nil && (cred.Uid == 0 || int(cred.Uid) == os.Geteuid())
 }
 
 // write sends what is queued. It ends when the connection does.
@@ -154,8 +124,11 @@ func (k *keeper) tell(u Unit) {
 	}
 }
 
-// do carries out one request.
+// do carries out one request. Nothing is done for a client that was not understood.
 func (k *keeper) do(c *conn, q request) ([]Unit, error) {
+	if q.Verb != "hello" && !k.greeted(c) {
+		return nil, errors.New("say hello first")
+	}
 	switch q.Verb {
 	case "hello":
 		return k.hello(c, q.Version)
@@ -168,6 +141,9 @@ func (k *keeper) do(c *conn, q request) ([]Unit, error) {
 	case "spawn":
 		if q.Spec == nil || len(q.Spec.Argv) == 0 {
 			return nil, errors.New("nothing to spawn")
+		}
+		if !q.Until.IsZero() && time.Now().After(q.Until) {
+			return nil, errors.New("it came too late to be started")
 		}
 		u, err := k.spawn(*q.Spec)
 		return []Unit{u}, err
@@ -204,6 +180,12 @@ func (k *keeper) hello(c *conn, version int) ([]Unit, error) {
 	defer k.mu.Unlock()
 	k.conns[c] = true
 	return k.list(), nil
+}
+
+func (k *keeper) greeted(c *conn) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.conns[c]
 }
 
 // list is what the keeper knows, by name. k.mu is held.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,6 +19,8 @@ type unit struct {
 	child *os.Process // nil for an instance that an earlier keeper started
 	pidfd *os.File    // of the leader; nil if it was gone before this keeper came
 	out   *pump
+
+	carrier *os.File // pidfd of the process that its Terminal names; nil if that is gone
 
 	kill bool          // guarded by keeper.mu: it gets no more time
 	left map[proc]bool // guarded by keeper.mu: what outlived the leader and was killed; nil while that lives
@@ -91,22 +94,50 @@ func (k *keeper) launch(u *unit, s Spec) error {
 		return err
 	}
 	defer lock.Close()
+	in, err = k.stdin(s)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if s.TTY {
+		if in, err = k.terminal(u, in, out); err != nil {
+			return err
+		}
+		defer in.Close()
+		out = in
+	}
 	if err := k.record(u); err != nil {
 		return err
 	}
-	if u.child, err = k.fork(s, out, lock); err != nil {
+	if u.child, err = k.forkInto(u, s, []*os.File{in, out, out, lock}); err != nil {
 		return err
 	}
 	return k.identify(u)
 }
 
+// forkInto starts the leader in its control group or, where that can't be, outside: then
+// u has none.
+func (k *keeper) forkInto(u *unit, s Spec, files []*os.File) (*os.Process, error) {
+	if group, err := os.OpenFile(u.Group, unix.O_PATH|unix.O_DIRECTORY, 0); err == nil {
+		defer group.Close()
+		if p, err := k.fork(s, files, group); err == nil {
+			return p, nil
+		}
+	}
+	u.Group = ""
+	return k.fork(s, files, nil)
+}
+
 // fork starts the leader in a session of its own, with the caller's umask.
-func (k *keeper) fork(s Spec, out, lock *os.File) (*os.Process, error) {
+func (k *keeper) fork(s Spec, files []*os.File, group *os.File) (*os.Process, error) {
 	attr := &os.ProcAttr{
 		Dir:   s.Dir,
 		Env:   append(s.Env[:len(s.Env):len(s.Env)], "HEALBOT_ID="+s.ID, "HEALBOT_LOCK_FD=3"),
-		Files: []*os.File{k.null, out, out, lock},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Files: slices.Clone(files),
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: s.TTY},
+	}
+	if group != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(group.Fd())
 	}
 	if !s.Enters {
 		return start(s, attr)
@@ -145,7 +176,7 @@ func (k *keeper) identify(u *unit) error {
 	p, err := readProc(u.PID)
 	if err == nil {
 		u.Ticks = p.ticks
-		err = u.hold(p)
+		err = u.hold()
 	}
 	if err != nil {
 		_ = u.child.Kill()
@@ -160,11 +191,8 @@ func (k *keeper) identify(u *unit) error {
 }
 
 // hold opens the leader's pidfd for the runtime's poller.
-func (u *unit) hold(p proc) error {
-	fd, err := p.open()
-	if err == nil {
-		u.pidfd = os.NewFile(uintptr(fd), "pidfd")
-	}
+func (u *unit) hold() (err error) {
+	u.pidfd, u.Inode, err = u.leader()
 	return err
 }
 
@@ -201,6 +229,7 @@ func (k *keeper) record(u *unit) error {
 
 // scrap takes back what a start that failed has made.
 func (k *keeper) scrap(u *unit) {
+	u.carried()
 	if u.out != nil {
 		u.out.drain()
 		k.release(u)
@@ -211,6 +240,7 @@ func (k *keeper) scrap(u *unit) {
 // erase removes the files of an instance that is gone.
 func (k *keeper) erase(u *unit) {
 	_ = os.Remove(u.FIFO)
+	_ = os.Remove(k.input(u.Name))
 	_ = os.Remove(k.path("run", u.Name+".json"))
 }
 

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func (k *keeper) takeOver() {
 		k.mu.Lock()
 		k.units[u.ID] = u
 		if u.Exit == nil {
-			fifos[u.FIFO] = true
+			fifos[u.FIFO], fifos[k.input(u.Name)] = true, true
 			k.record(u)
 			go k.watch(u)
 		}
@@ -73,20 +74,23 @@ func (k *keeper) find(u *unit) bool {
 		return false
 	}
 	if u.PID == 0 {
-		leader := k.stray(u.ID)
+		leader := k.stray(u)
 		if leader.pid == 0 {
 			return false
 		}
 		u.PID, u.Ticks = leader.pid, leader.ticks
 	}
-	if p, err := readProc(u.PID); err == nil && p.ticks == u.Ticks {
-		if err := u.hold(p); err != nil {
-			logf("cannot watch process %d of %s: %v", u.PID, u.Name, err)
-		}
+	if err := u.hold(); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+		logf("cannot watch process %d of %s: %v", u.PID, u.Name, err)
+	}
+	writer := u.PID
+	if u.Terminal != nil {
+		writer = u.Terminal.PID
+		u.carrier, _, _ = u.Terminal.open()
 	}
 	in, err := openFIFO(u.FIFO, unix.O_NOFOLLOW|unix.O_NONBLOCK)
-	if err != nil { // the name is gone, but the service still has the FIFO open
-		in, err = openFIFO(fmt.Sprintf("/proc/%d/fd/1", u.PID), unix.O_NONBLOCK)
+	if err != nil { // the name is gone, but the writer still has the FIFO open
+		in, err = openFIFO(fmt.Sprintf("/proc/%d/fd/1", writer), unix.O_NONBLOCK)
 	}
 	if err != nil && unix.Mkfifo(u.FIFO, 0o600) == nil {
 		logf("cannot find the output of %s any more: %v", u.Name, err)
@@ -101,11 +105,21 @@ func (k *keeper) find(u *unit) bool {
 }
 
 // stray finds the leader of an instance whose keeper died between making it and
-// writing down its pid. Its pid is 0 if there is none.
-func (k *keeper) stray(id string) (leader proc) {
-	for _, p := range allProcs() {
-		if p.session == p.pid && p.live() && (leader.pid == 0 || p.ticks < leader.ticks) && p.marked(id) {
-			leader = p
+// writing down its pid. Its pid is 0 if there is none. A process can't be recognized in
+// the moment in which it executes a program, so it looks again while the lock is held.
+func (k *keeper) stray(u *unit) (leader proc) {
+	for range looks {
+		for _, p := range allProcs() {
+			if p.session == p.pid && p.live() && (leader.pid == 0 || p.ticks < leader.ticks) && p.marked(u.ID) {
+				leader = p
+			}
+		}
+		if leader.pid != 0 || !k.inside(u.Lock) {
+			break
+		}
+		if lock, err := lockFile(u.Lock); err == nil {
+			lock.Close()
+			break
 		}
 	}
 	return leader

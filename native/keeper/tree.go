@@ -9,24 +9,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// members lists the live processes of an instance: those of the leader's session,
-// those that carry its HEALBOT_ID, and every descendant of one of them. So a child
-// that made a session of its own, or lost its parent, is found too.
+// members lists the live processes of an instance: those of its control group, those
+// of the leader's session, those that carry its HEALBOT_ID, and every descendant of one
+// of them. So a child that made a session of its own, or lost its parent, is found too,
+// also where there are no control groups.
 func (k *keeper) members(u *unit) []proc {
 	all := allProcs()
 	in := map[int]bool{}
 	ours := true // the session number is still the leader's
 	for _, p := range all {
-		if p.pid == u.PID && p.ticks != u.Ticks {
+		if p.pid == u.PID && !u.led(p) {
 			ours = false
 		}
 	}
 	self := os.Getpid()
+	group := u.grouped()
 	for _, p := range all {
 		if p.pid <= 1 || p.pid == self || p.ticks < u.Ticks {
 			continue
 		}
-		in[p.pid] = ours && u.PID > 1 && (p.pid == u.PID || p.session == u.PID) || p.live() && p.marked(u.ID)
+		in[p.pid] = group[p.pid] || ours && u.PID > 1 && (p.pid == u.PID || p.session == u.PID) || p.live() && p.marked(u.ID)
 	}
 	for grown := true; grown; {
 		grown = false
@@ -116,8 +118,9 @@ func (k *keeper) patience(u *unit) time.Duration {
 	return time.Until(u.Stopping.Add(u.Grace))
 }
 
-// slay kills processes of an instance; stopped first, they can't fork away from under
-// it. Those that outlived their leader are counted, each once.
+// slay kills processes of an instance. A control group dies at once, whatever it forks;
+// others are stopped first, so that they can't fork away from under it. Those that
+// outlived their leader are counted, each once.
 func (k *keeper) slay(u *unit, procs []proc) {
 	k.mu.Lock()
 	for _, p := range procs {
@@ -126,6 +129,7 @@ func (k *keeper) slay(u *unit, procs []proc) {
 		}
 	}
 	k.mu.Unlock()
+	u.killGroup()
 	send(procs, unix.SIGSTOP)
 	send(procs, unix.SIGKILL)
 }

@@ -21,6 +21,7 @@ func (k *keeper) watch(u *unit) {
 	}
 	k.mu.Unlock()
 	k.clear(u)
+	u.carried()
 	exit := Exit{Code: -1, Lost: u.out.drain()}
 	u.settle(&exit)
 	exit.At = time.Now()
@@ -29,6 +30,7 @@ func (k *keeper) watch(u *unit) {
 		u.pidfd.Close()
 	}
 	_ = os.Remove(u.FIFO)
+	_ = os.Remove(k.input(u.Name))
 	k.mu.Lock()
 	exit.Left = len(u.left)
 	u.Exit, u.child = &exit, nil
@@ -37,17 +39,20 @@ func (k *keeper) watch(u *unit) {
 	k.mu.Unlock()
 }
 
-// leaderEnd waits in the runtime's poller until the pidfd shows event: POLLIN for
-// ended, POLLHUP for reaped. A zero deadline waits for ever.
 func (u *unit) leaderEnd(event int16, deadline time.Time) {
-	if u.pidfd == nil {
-		return
+	if u.pidfd != nil {
+		awaitEvent(u.pidfd, event, deadline)
 	}
-	raw, err := u.pidfd.SyscallConn()
+}
+
+// awaitEvent waits in the runtime's poller until a pidfd shows event: POLLIN for ended,
+// POLLHUP for reaped. A zero deadline waits for ever.
+func awaitEvent(pidfd *os.File, event int16, deadline time.Time) {
+	raw, err := pidfd.SyscallConn()
 	if err != nil {
 		return
 	}
-	_ = u.pidfd.SetReadDeadline(deadline)
+	_ = pidfd.SetReadDeadline(deadline)
 	_ = raw.Read(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(p, 0)

@@ -7,11 +7,18 @@ import "time"
 // about an earlier run, returns s and Nothing.
 func Decide(p Policy, s State, e Event, now time.Time) (State, Action) {
 	if s.Status == "" {
-		s = State{Phase: Resting, Status: Stopped, Since: now, Why: "not started yet"}
+		s = State{Phase: Resting, Status: Stopped, Since: now, Why: notStarted}
 	}
 	m := machine{State: s, p: p, now: now}
 	act := m.decide(e)
 	return m.State, act
+}
+
+const notStarted = "not started yet"
+
+// Fresh reports whether nobody has asked for an instance yet, nor for its end.
+func (s State) Fresh() bool {
+	return s.Status == "" || s.Phase == Resting && s.Run == 0 && s.Why == notStarted
 }
 
 // machine is one call of Decide.
@@ -41,6 +48,11 @@ func (m *machine) decide(e Event) Action {
 		return m.found(e)
 	case Resume:
 		return m.resume()
+	case Eased:
+		if m.Phase == Backoff && m.Tries > 0 {
+			m.Due, m.Tries = m.now, 1 // and the pauses begin anew
+		}
+		return Action{}
 	case Tick:
 		return m.tick()
 	}
@@ -66,6 +78,10 @@ func (m *machine) ofRun(e Event) Action {
 		if m.hasInstance() && e.Run == m.Run {
 			return m.exited(e)
 		}
+	case Answered:
+		if (m.Phase == Ending || m.Phase == Killing) && e.Run == m.Run {
+			m.Fault = e.Fault
+		}
 	case Probed:
 		if m.Phase == Live && m.Probing && e.Run == m.Run {
 			return m.probed(e)
@@ -86,6 +102,9 @@ func (m *machine) enter(phase Phase, status Status, due time.Time, why string) {
 	if phase != Live {
 		m.Well, m.Probe, m.Probing = time.Time{}, time.Time{}, false
 		m.Misses = 0
+	}
+	if phase != Ending && phase != Killing {
+		m.Fault = ""
 	}
 	m.Phase, m.Status, m.Due, m.Why = phase, status, due, why
 }
@@ -149,7 +168,7 @@ func (m *machine) tick() Action {
 	case Live:
 		return m.tickLive()
 	case Ending:
-		m.Killed = true
+		m.Killed, m.Grace = true, m.p.Grace
 		return m.kill(m.Why)
 	case Killing:
 		m.enter(Killing, Failed, m.now.Add(KillPatience), m.Why)

@@ -55,6 +55,12 @@ type Exited struct {
 	Why     string // "exit code 1"
 }
 
+// Answered says how the backend took Action Terminate or Kill.
+type Answered struct {
+	Run   int
+	Fault string // why it could not carry it out; "" if it did
+}
+
 // Probed answers Action Probe.
 type Probed struct {
 	Run     int
@@ -64,7 +70,7 @@ type Probed struct {
 }
 
 // Judged is a verdict that nobody asked for, such as that of the engine's own health
-// check. It means nothing to a service with an OwnProbe.
+// check, or that a line was heard. It means nothing to a service with an OwnProbe.
 type Judged struct {
 	Run     int
 	Healthy bool
@@ -83,6 +89,10 @@ type Found struct {
 // Resume ends adoption: what has no instance goes on where it was.
 type Resume struct{}
 
+// Eased says that what is outside the project, and kept it from starting, may be well
+// again: the engine answers.
+type Eased struct{}
+
 // Tick says that Due has come.
 type Tick struct{}
 
@@ -97,10 +107,12 @@ func (Noted) event()       {}
 func (Started) event()     {}
 func (StartFailed) event() {}
 func (Exited) event()      {}
+func (Answered) event()    {}
 func (Probed) event()      {}
 func (Judged) event()      {}
 func (Found) event()       {}
 func (Resume) event()      {}
+func (Eased) event()       {}
 func (Tick) event()        {}
 
 // A Verb is a kind of action.

@@ -31,6 +31,7 @@ func allEvents(run int) []policy.Event {
 		policy.NotReady{Why: "db: starting"},
 		policy.NotReady{},
 		policy.Resume{},
+		policy.Eased{},
 		policy.Tick{},
 		policy.Found{Run: run, Born: noon.Add(-time.Hour)},
 		policy.Found{Run: run, Born: noon.Add(time.Hour)},
@@ -42,6 +43,8 @@ func allEvents(run int) []policy.Event {
 		policy.Exited{Run: run, OK: true, Why: "exit code 0"},
 		policy.Exited{Run: run, ByUser: true, Why: "exit code 0"},
 		policy.Exited{Run: run, Outside: true, Why: "ended"},
+		policy.Answered{Run: run, Fault: "the keeper does not answer"},
+		policy.Answered{Run: run},
 		policy.Probed{Run: run, Healthy: true},
 		policy.Probed{Run: run, Why: "refused"},
 		policy.Probed{Run: run, Unable: true, Why: "no curl"},
@@ -58,11 +61,12 @@ func somePolicies() []policy.Policy {
 		MaxAttempts: 2, Window: 5 * time.Minute, Grace: 10 * time.Second,
 		Interval: 10 * time.Second, Timeout: 3 * time.Second, Retries: 2,
 	}
-	own, engine, shy := base, base, base
+	own, engine, line, shy := base, base, base, base
+	line.Probe = policy.LineProbe
 	own.Probe, own.Dependent, own.RetryAfter = policy.OwnProbe, true, time.Hour
 	engine.Probe, engine.Condition = policy.EngineProbe, policy.OnFailure
 	shy.Probe, shy.Condition, shy.IgnoreUnhealthy = policy.OwnProbe, policy.Never, true
-	return []policy.Policy{{}, base, own, engine, shy}
+	return []policy.Policy{{}, base, own, engine, line, shy}
 }
 
 // anyStates calls try with a state of every phase, status, sequel, kind of start and
@@ -147,7 +151,7 @@ func TestOlderRunsChangeNothing(t *testing.T) {
 
 func aboutRun(e policy.Event) bool {
 	switch e.(type) {
-	case policy.Noted, policy.Started, policy.StartFailed, policy.Exited, policy.Probed, policy.Judged:
+	case policy.Noted, policy.Started, policy.StartFailed, policy.Exited, policy.Answered, policy.Probed, policy.Judged:
 		return true
 	}
 	return false

@@ -39,6 +39,9 @@ func (m *machine) tickLive() Action {
 	act := Action{}
 	m.settle()
 	if !m.Probing && !m.Probe.IsZero() && !m.now.Before(m.Probe) {
+		if m.p.Probe == LineProbe {
+			return m.judged(Judged{Why: "no line of its output matched x-log within " + Age(m.p.silence())})
+		}
 		m.Probing, m.Probe = true, m.now
 		act = m.do(Probe)
 	}
@@ -80,6 +83,7 @@ func (m *machine) probed(e Probed) Action {
 
 func (m *machine) judged(e Judged) Action {
 	m.settle()
+	m.Probe = time.Time{}
 	switch {
 	case e.Unable:
 		m.unable(e.Why)
@@ -133,6 +137,11 @@ func (m *machine) reprobe() {
 		m.Probe = m.now
 	case EngineProbe:
 		m.Misses, m.Probing = 0, false
+	case LineProbe:
+		m.Misses, m.Probing = 0, false
+		if m.Health != Healthy {
+			m.Probe = m.now.Add(m.p.silence())
+		}
 	}
 	if m.Health == Unchecked && m.p.Probe != NoProbe {
 		m.Health = Unproven
@@ -144,6 +153,12 @@ func (m *machine) reprobe() {
 // is at least one interval, because an engine makes its first probe only then.
 func (m *machine) patience() time.Time {
 	return m.Born.Add(max(m.p.StartPeriod, m.p.Interval))
+}
+
+// silence is how long an instance may take to write the line that is waited for: as long
+// as other checks may fail.
+func (p *Policy) silence() time.Duration {
+	return p.StartPeriod + time.Duration(p.Retries)*p.Interval
 }
 
 // nextEager is when to look again at an instance that may still be starting.

@@ -36,6 +36,9 @@ func (m *machine) born(at time.Time) {
 		m.Probe = m.now.Add(time.Duration(float64(firstProbe) * (1 + spread(m.p.Name, m.Run)) / 2))
 	case EngineProbe:
 		m.enter(Live, Starting, time.Time{}, "")
+	case LineProbe:
+		m.enter(Live, Starting, time.Time{}, "")
+		m.Probe = m.now.Add(m.p.silence())
 	}
 	m.plan()
 }

@@ -29,7 +29,8 @@ type ProbeKind uint8
 const (
 	NoProbe     ProbeKind = iota // up is running
 	OwnProbe                     // asked for by Action Probe, answered by Probed
-	EngineProbe                  // come by themselves as Judged: the engine checks, or a line is waited for
+	EngineProbe                  // come by themselves as Judged: the engine checks
+	LineProbe                    // come as Judged once a line is heard; silence has an end
 )
 
 // A Policy is what Decide needs to know of a service. The zero Policy never

@@ -65,7 +65,7 @@ func randomPolicy(t *rapid.T) policy.Policy {
 		RetryAfter:      rapid.SampledFrom([]time.Duration{0, 10 * time.Minute}).Draw(t, "retry after"),
 		Grace:           second("grace", 20),
 		Dependent:       rapid.Bool().Draw(t, "dependent"),
-		Probe:           rapid.SampledFrom([]policy.ProbeKind{policy.NoProbe, policy.OwnProbe, policy.EngineProbe}).Draw(t, "probe"),
+		Probe:           rapid.SampledFrom([]policy.ProbeKind{policy.NoProbe, policy.OwnProbe, policy.EngineProbe, policy.LineProbe}).Draw(t, "probe"),
 		Interval:        time.Second + second("interval", 30),
 		Timeout:         time.Second + second("timeout", 10),
 		Retries:         rapid.IntRange(1, 4).Draw(t, "retries"),
@@ -112,7 +112,7 @@ func (r *random) start(run int) policy.Event {
 
 // event is one thing that somebody does.
 func (r *random) event() {
-	switch rapid.IntRange(0, 11).Draw(r.T, "event") {
+	switch rapid.IntRange(0, 12).Draw(r.T, "event") {
 	case 0:
 		r.tell(policy.Up{})
 	case 1:
@@ -133,6 +133,8 @@ func (r *random) event() {
 		r.byHand()
 	case 11:
 		r.strays()
+	case 12:
+		r.tell(policy.Eased{})
 	}
 }
 
@@ -151,6 +153,7 @@ func (r *random) adopted() {
 	if run := r.live; run != 0 {
 		r.now = r.now.Add(span(r.T, "away", 0, time.Hour))
 		r.tell(policy.Found{Run: run, Born: r.now.Add(-time.Second)})
+		r.speaks()
 		if l := r.fate(run); l.lives > 0 {
 			r.later(l.lives, run, policy.Exited{Run: run, OK: l.ok, Why: "exit code 1"})
 		}
@@ -168,6 +171,7 @@ func (r *random) byHand() {
 	case r.s.Phase != policy.Launching:
 		r.live = r.s.Run + rapid.IntRange(0, 1).Draw(r.T, "run")
 		r.tell(policy.Found{Run: r.live, Born: r.now})
+		r.speaks()
 	}
 }
 
@@ -190,7 +194,7 @@ func (r *random) converges() {
 	r.tell(policy.Ready{})
 	for range 3 {
 		r.pass(time.Hour)
-		if r.live != 0 && r.p.Probe == policy.EngineProbe {
+		if r.live != 0 && (r.p.Probe == policy.EngineProbe || r.p.Probe == policy.LineProbe) {
 			r.tell(policy.Judged{Run: r.live, Healthy: true})
 		}
 	}

@@ -17,7 +17,7 @@ func TestEveryFasterRhythmEnds(t *testing.T) {
 		p.Condition, p.IgnoreUnhealthy, p.RetryAfter = policy.Always, false, 0
 		p.MaxAttempts = rapid.IntRange(1, 10).Draw(t, "limit")
 		p.Window += 2 * (p.Interval + p.Timeout)
-		if p.Probe == policy.EngineProbe {
+		if p.Probe == policy.EngineProbe || p.Probe == policy.LineProbe {
 			p.Probe = policy.OwnProbe
 		}
 		w := &world{t: t, p: p, now: noon, obeys: p.Timeout}

@@ -17,9 +17,9 @@ func (s State) Says(p Policy, now time.Time) string {
 	case Live:
 		return s.saysLive(&p)
 	case Ending:
-		return s.saysEnding() + "stopping, killed in " + until(s.Due, now)
+		return s.saysEnding() + "stopping, killed in " + until(s.Due, now) + s.saysFault()
 	case Killing:
-		return s.saysKilling(&p, now)
+		return s.saysKilling(now)
 	case Backoff:
 		return s.saysBackoff(&p, now)
 	}
@@ -68,16 +68,31 @@ func (s State) saysEnding() string {
 	return ""
 }
 
-func (s State) saysKilling(p *Policy, now time.Time) string {
-	why := s.killed(p)
-	if s.Then == Heal {
+// saysFault says why the backend can't end the instance.
+func (s State) saysFault() string {
+	if s.Fault == "" {
+		return ""
+	}
+	return ": " + s.Fault
+}
+
+func (s State) saysKilling(now time.Time) string {
+	why := s.killed()
+	switch {
+	case s.Fault != "" && s.Then == Heal:
+		why = s.failure()
+	case s.Fault != "":
+		why = s.Why
+	case s.Then == Heal:
 		why = s.failure() + ", killed"
 	}
 	if s.Status != Failed {
-		return why + ", not gone yet"
+		return why + ", not gone yet" + s.saysFault()
 	}
-	return fmt.Sprintf("%s, but still there after %s: it may hang in a system call",
-		why, Age(now.Sub(s.Since)+KillPatience))
+	if s.Fault != "" {
+		return why + ", but still there" + s.saysFault()
+	}
+	return why + ", but still there after " + Age(now.Sub(s.Since)+KillPatience)
 }
 
 func (s State) saysBackoff(p *Policy, now time.Time) string {
@@ -109,7 +124,7 @@ func (s State) saysResting(p *Policy, now time.Time) string {
 			return s.failure()
 		}
 	case Stopped:
-		return s.killed(p)
+		return s.killed()
 	}
 	return s.Why
 }
@@ -134,9 +149,9 @@ func (s State) failure() string {
 }
 
 // killed says why an instance is to rest, and whether it had to be forced to.
-func (s State) killed(p *Policy) string {
+func (s State) killed() string {
 	if s.Killed {
-		return s.Why + ", killed after " + Age(p.Grace)
+		return s.Why + ", killed after " + Age(s.Grace)
 	}
 	return s.Why
 }

@@ -117,6 +117,8 @@ func (sc *scene) event(name string, a args) policy.Event {
 		return policy.NotReady{Why: a.last()}
 	case "resume":
 		return policy.Resume{}
+	case "eased":
+		return policy.Eased{}
 	case "tick":
 		return policy.Tick{}
 	case "found":
@@ -140,6 +142,8 @@ func (sc *scene) instanceEvent(name string, a args) policy.Event {
 			why = "exit code " + code
 		}
 		return policy.Exited{Run: run, OK: a.set["code"] == "0", ByUser: a.has("byuser"), Outside: a.has("outside"), Why: why}
+	case "answered":
+		return policy.Answered{Run: run, Fault: a.last()}
 	case "probe":
 		return policy.Probed{Run: run, Healthy: a.has("ok"), Unable: a.has("unable"), Why: a.last()}
 	case "judged":
@@ -165,7 +169,7 @@ func (sc *scene) policy(p policy.Policy, a args) policy.Policy {
 		case "retries":
 			p.Retries = sc.number(v)
 		case "probe":
-			p.Probe = map[string]policy.ProbeKind{"none": policy.NoProbe, "own": policy.OwnProbe, "engine": policy.EngineProbe}[v]
+			p.Probe = map[string]policy.ProbeKind{"none": policy.NoProbe, "own": policy.OwnProbe, "engine": policy.EngineProbe, "line": policy.LineProbe}[v]
 		default:
 			*sc.duration(&p, k) = sc.span(v)
 		}

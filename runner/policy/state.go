@@ -102,6 +102,8 @@ type State struct {
 	Next   Start
 	Hurry  bool          // the end that follows is to be one without grace
 	Killed bool          // the instance outlived its grace
+	Grace  time.Duration // that it outlived
+	Fault  string        // why the backend could not end it; "" if it could, or has not answered yet
 	Why    string        // the words of the event that Status and Phase follow from
 	Last   string        // why the latest instance that failed did so
 	Lived  time.Duration // how long it lived

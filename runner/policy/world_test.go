@@ -34,7 +34,7 @@ type world struct {
 // life is what happens to one instance.
 type life struct {
 	lives time.Duration // 0: it does not end by itself
-	hangs time.Duration // healthy that long, then not any more
+	hangs time.Duration // healthy that long, then not any more; it never says a line
 	ok    bool          // it ends as a finished job does
 }
 
@@ -109,6 +109,7 @@ func (w *world) arrive(d delivery) {
 	switch e := d.e.(type) {
 	case policy.Started:
 		w.live = e.Run
+		w.speaks()
 		if l := w.life(e.Run); l.lives > 0 {
 			w.later(l.lives, e.Run, policy.Exited{Run: e.Run, OK: l.ok, Why: "exit code 1"})
 		}
@@ -116,6 +117,13 @@ func (w *world) arrive(d delivery) {
 		w.ended()
 	}
 	w.tell(d.e)
+}
+
+// speaks lets the live instance write the line that is waited for, unless it hangs.
+func (w *world) speaks() {
+	if w.p.Probe == policy.LineProbe && w.life(w.live).hangs == 0 {
+		w.later(0, w.live, policy.Judged{Run: w.live, Healthy: true})
+	}
 }
 
 // ended forgets what was to happen to the live instance.

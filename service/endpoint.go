@@ -1,0 +1,88 @@
+package service
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An Endpoint is where a service is found, as others are told of it.
+type Endpoint struct {
+	Service string
+	Host    string // "": the address of its instance, which is known once that is up
+	Port    int
+	Scheme  string   // "http" or "tcp"
+	Own     []string // variables that the one who is told sets itself
+}
+
+// Variables gives what tells others of the endpoint, KEY=VALUE: DB_HOST, DB_PORT and DB_URL
+// for a service db, as Compose's providers set them.
+func (e Endpoint) Variables() []string {
+	prefix, port := variablePrefix(e.Service), strconv.Itoa(e.Port)
+	return slices.DeleteFunc([]string{
+		prefix + "_HOST=" + e.Host,
+		prefix + "_PORT=" + port,
+		prefix + "_URL=" + e.Scheme + "://" + net.JoinHostPort(e.Host, port),
+	}, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(e.Own, name)
+	})
+}
+
+// variablePrefix gives a service's name as the beginning of a variable's.
+func variablePrefix(name string) string {
+	upper := strings.Map(func(r rune) rune {
+		if (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(name))
+	if upper != "" && upper[0] >= '0' && upper[0] <= '9' {
+		return "_" + upper
+	}
+	return upper
+}
+
+// Located gives a native service as it is told of the containers it needs whose address is
+// not known before they are up. An address of "" is none; the hooks are told as well.
+func (s Service) Located(address func(service string) string) Service {
+	for _, n := range s.Needs {
+		if n.Endpoint == nil || s.Process == nil || address(n.Service) == "" {
+			continue
+		}
+		at := *n.Endpoint
+		at.Host = address(n.Service)
+		p := *s.Process
+		p.Env = WithVariables(p.Env, at.Variables())
+		p.PostStart, p.PreStop = located(p.PostStart, at), located(p.PreStop, at)
+		s.Process = &p
+	}
+	return s
+}
+
+// located tells hooks, which may set a variable themselves.
+func located(hooks []Hook, at Endpoint) []Hook {
+	hooks = slices.Clone(hooks)
+	for i, h := range hooks {
+		at.Own = nil
+		for _, kv := range h.Env {
+			name, _, _ := strings.Cut(kv, "=")
+			at.Own = append(at.Own, name)
+		}
+		hooks[i].Env = WithVariables(h.Env, at.Variables())
+	}
+	return hooks
+}
+
+// WithVariables gives a sorted environment with variables set.
+func WithVariables(env, set []string) []string {
+	env = slices.Clone(env)
+	for _, kv := range set {
+		name, _, _ := strings.Cut(kv, "=")
+		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+		env = append(env, kv)
+	}
+	slices.Sort(env)
+	return env
+}
