@@ -86,26 +86,37 @@ func whose(state string) string {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) request(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	var data bytes.Buffer
+	var data []byte
 	if body != nil {
-		if err := json.NewEncoder(&data).Encode(body); err != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
 			return nil, err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://healbot"+path, &data)
-	if err != nil {
-		return nil, err
+	resp, err := c.send(ctx, method, path, data)
+	if err != nil && ctx.Err() == nil {
+		if !c.answers(ctx) {
+			return nil, errors.New("the supervisor ended before it answered")
+		}
+		// Who is held up between its dial and its question, stopped or swapped out, is let
+		// go of. The question was not begun.
+		resp, err = c.send(ctx, method, path, data)
 	}
-	resp, err := c.http.Do(req)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return nil, fmt.Errorf("the supervisor ended before it answered")
 	case err != nil:
 		return nil, fmt.Errorf("cannot reach the supervisor: %w", err)
 	}
 	return resp, nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, data []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://healbot"+path, bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return c.http.Do(req)
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body any) (answer, error) {

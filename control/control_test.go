@@ -2,10 +2,13 @@ package control_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -134,6 +137,49 @@ func TestACallerThatLeavesEndsNothing(t *testing.T) {
 	close(f.release)
 }
 
+// curt hangs up on its second caller: the first is Dial's own connection.
+type curt struct {
+	net.Listener
+	calls int
+}
+
+func (l *curt) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if l.calls++; err == nil && l.calls == 2 {
+		return conn, conn.Close()
+	}
+	return conn, err
+}
+
+// A caller that was let go of before it could ask, since it had been stopped, asks again.
+func TestHungUpOnBeforeTheQuestion(t *testing.T) {
+	state := t.TempDir()
+	listener, err := net.Listen("unix", filepath.Join(state, "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked++
+		var c service.Command
+		if err := json.NewDecoder(req.Body).Decode(&c); err != nil || c.Verb != service.VerbUp {
+			t.Errorf("asked for %+v: %v", c, err)
+		}
+		_, _ = io.WriteString(w, "{}")
+	})}
+	l := &curt{Listener: listener}
+	go func() { _ = server.Serve(l) }()
+	defer server.Close()
+	c, err := control.Dial(t.Context(), state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Do(t.Context(), service.Command{Verb: service.VerbUp}); err != nil || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
 func TestSocketIsPrivateAndItsPathMayBeLong(t *testing.T) {
 	state := filepath.Join(t.TempDir(), strings.Repeat("long/", 40), ".healbot")
 	if err := os.MkdirAll(state, 0o700); err != nil {
@@ -171,6 +217,7 @@ func TestDialWithoutASupervisor(t *testing.T) {
 
 func TestOneSupervisorOnly(t *testing.T) {
 	state := filepath.Join(t.TempDir(), ".healbot")
+	defer goleak.VerifyNone(t) // who gave up waiting still opens the file
 	first, err := control.Acquire(state)
 	if err != nil {
 		t.Fatal(err)
