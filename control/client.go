@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/healing-bot/healbot/internal/socket"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -47,22 +47,12 @@ func Dial(ctx context.Context, state string) (*Client, error) {
 }
 
 func dial(ctx context.Context, state string) (net.Conn, error) {
-	dir, err := os.Open(state)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNone
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("cannot reach the supervisor: %w%s", err, whose(state))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot reach the supervisor: %w", err)
-	}
-	defer dir.Close()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socketName))
+	conn, err := socket.Dial(ctx, state, socketName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, ErrNone
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("cannot reach the supervisor: %w%s", err, whose(state))
 	case err != nil:
 		return nil, fmt.Errorf("cannot reach the supervisor at %s: %w", filepath.Join(state, socketName), err)
 	}

@@ -10,11 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/healing-bot/healbot/internal/socket"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -41,9 +39,9 @@ const (
 // socket and lock.
 func Serve(ctx context.Context, lock *Lock, s Supervisor) (*Server, error) {
 	state := lock.state
-	listener, err := listen(state)
+	listener, err := socket.Listen(state, socketName)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", filepath.Join(state, socketName), err)
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	h := handlers{s}
@@ -57,7 +55,7 @@ func Serve(ctx context.Context, lock *Lock, s Supervisor) (*Server, error) {
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}}
-	go server.http.Serve(ownersOnly{listener})
+	go server.http.Serve(listener)
 	server.work.Go(func() { server.tend(lock) })
 	return server, nil
 }
@@ -95,8 +93,8 @@ func (s *Server) tend(lock *Lock) {
 		if ours := errors.As(err, &held) && held.PID == os.Getpid(); err != nil && !ours {
 			continue
 		}
-		if listener, err := listen(lock.state); err == nil {
-			go s.http.Serve(ownersOnly{listener})
+		if listener, err := socket.Listen(lock.state, socketName); err == nil {
+			go s.http.Serve(listener)
 		}
 	}
 }
@@ -110,68 +108,10 @@ func (s *Server) Close(ctx context.Context) error {
 	if err != nil {
 		err = s.http.Close()
 	}
-	return errors.Join(err, gone(os.Remove(s.path)))
-}
-
-func gone(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	if gone := os.Remove(s.path); !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, gone)
 	}
 	return err
-}
-
-// listen binds under a name of its own and moves the socket into place, so that
-// there is never a moment with a socket of the wrong mode, or none. The address goes
-// through the folder's descriptor: a socket's path may have 107 bytes at most.
-func listen(state string) (net.Listener, error) {
-	dir, err := os.Open(state)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	fresh := filepath.Join(state, socketName+".new")
-	if err := gone(os.Remove(fresh)); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("unix", fmt.Sprintf("/proc/self/fd/%d/%s.new", dir.Fd(), socketName))
-	if err != nil {
-		return nil, err
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(fresh, 0o600), os.Rename(fresh, filepath.Join(state, socketName))); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
-}
-
-// ownersOnly accepts callers of this user and of root, as the kernel knows them.
-type ownersOnly struct{ net.Listener }
-
-func (o ownersOnly) Accept() (net.Conn, error) {
-	for {
-		conn, err := o.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if uid, err := peer(conn); err == nil && (uid == 0 || uid == os.Getuid()) {
-			return conn, nil
-		}
-		conn.Close()
-	}
-}
-
-func peer(conn net.Conn) (uid int, err error) {
-	raw, err := conn.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	ctrl := raw.Control(func(fd uintptr) {
-		var cred *unix.Ucred
-		if cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			uid = int(cred.Uid)
-		}
-	})
-	return uid, errors.Join(ctrl, err)
 }
 
 type handlers struct{ Supervisor }

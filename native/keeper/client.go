@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/healing-bot/healbot/internal/socket"
 )
 
 // ErrLost is the error of a request whose answer never came: the keeper is gone, and
@@ -45,7 +45,7 @@ const (
 // A Client speaks to one keeper. Its methods may be called from several goroutines.
 type Client struct {
 	conn  net.Conn
-	pid   int // of the keeper
+	pid   int // of the keeper; 0 if not known
 	ended func(Unit)
 	done  chan struct{}
 
@@ -59,11 +59,14 @@ type Client struct {
 // another, from a goroutine of the client's. An error that is ECONNREFUSED or ENOENT
 // says that there is no keeper.
 func Dial(ctx context.Context, dir string, ended func(Unit)) (*Client, error) {
-	conn, err := Connect(ctx, filepath.Join(dir, ".healbot"), "keeper.sock")
+	conn, err := socket.Dial(ctx, filepath.Join(dir, ".healbot"), "keeper.sock")
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{conn: conn, pid: peerOf(conn), ended: ended, done: make(chan struct{}), waiting: map[int]chan reply{}}
+	c := &Client{conn: conn, ended: ended, done: make(chan struct{}), waiting: map[int]chan reply{}}
+	if peer, err := socket.Peer(conn); err == nil {
+		c.pid = int(peer.Pid)
+	}
 	go c.read()
 	r, err := c.ask(ctx, request{Verb: "hello", Version: Version})
 	if err != nil {
@@ -190,20 +193,6 @@ func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 	case <-ctx.Done():
 		return reply{}, ctx.Err()
 	}
-}
-
-// peerOf gives the process at the other end; 0 if that is not known.
-func peerOf(c net.Conn) (pid int) {
-	if unixConn, ok := c.(*net.UnixConn); ok {
-		if raw, err := unixConn.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) {
-				if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-					pid = int(cred.Pid)
-				}
-			})
-		}
-	}
-	return pid
 }
 
 // Spawn starts an instance and returns once its leader runs.

@@ -42,7 +42,7 @@ type keeper struct {
 
 	// Owned by the goroutine of Main.
 	lock     *os.File
-	listener *net.UnixListener
+	listener net.Listener
 	socket   unix.Stat_t // the socket's file, to notice its loss
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/internal/socket"
 )
 
 // A conn is one client.
@@ -23,7 +25,7 @@ type conn struct {
 
 // listen makes the keeper reachable.
 func (k *keeper) listen() error {
-	l, err := Listen(k.state, "keeper.sock")
+	l, err := socket.Listen(k.state, "keeper.sock")
 	if err != nil {
 		return err
 	}
@@ -36,18 +38,14 @@ func (k *keeper) listen() error {
 	return nil
 }
 
-func (k *keeper) accept(l *net.UnixListener) {
+func (k *keeper) accept(l net.Listener) {
 	for {
-		c, err := l.AcceptUnix()
+		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil { // out of descriptors, most likely: it passes
 			time.Sleep(100 * time.Millisecond)
-			continue
-		}
-		if !Allowed(c) {
-			c.Close()
 			continue
 		}
 		client := &conn{c, make(chan reply, 1024)}

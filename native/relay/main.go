@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/healing-bot/healbot/native/keeper"
+	"github.com/healing-bot/healbot/internal/socket"
 )
 
 // Main is the relay of the project in dir. It runs until it is killed, and returns the
@@ -21,27 +21,25 @@ import (
 func Main(dir string) int {
 	debug.SetMemoryLimit(128 << 20)
 	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
-	l, err := keeper.Listen(filepath.Join(dir, ".healbot"), socketName)
+	l, err := socket.Listen(filepath.Join(dir, ".healbot"), socketName)
 	if err != nil {
 		log.Print(err)
 		return 1
 	}
 	open := map[Forward]*door{}
 	for {
-		c, err := l.AcceptUnix()
+		c, err := l.Accept()
 		if err != nil { // out of descriptors, most likely: it passes
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
-		if keeper.Allowed(c) {
-			answer(c, open)
-		}
-		c.Close()
+		answer(c, open)
 	}
 }
 
 // answer takes one table. A client that does not speak is not waited for.
-func answer(c *net.UnixConn, open map[Forward]*door) {
+func answer(c net.Conn, open map[Forward]*door) {
+	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	var q request
 	if json.NewDecoder(c).Decode(&q) != nil {

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/healing-bot/healbot/native/keeper"
+	"github.com/healing-bot/healbot/internal/socket"
 )
 
 // socketName is the relay's socket in .healbot.
@@ -41,7 +41,7 @@ var ErrSilent = errors.New("the relay does not answer")
 // the relay listens on what the table names and on nothing else. The error joins what
 // can't be listened on; one that is ECONNREFUSED or ENOENT says that there is no relay.
 func Set(ctx context.Context, state string, table []Forward) error {
-	conn, err := keeper.Connect(ctx, state, socketName)
+	conn, err := socket.Dial(ctx, state, socketName)
 	if err != nil {
 		return err
 	}
