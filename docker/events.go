@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 )
 
@@ -208,20 +207,13 @@ func (w *watch) settle(ctx context.Context) <-chan time.Time {
 	return time.After(time.Until(next))
 }
 
-// conclude judges a run that has ended. The end of one that is being removed comes with
-// the event of that.
+// conclude judges a run that has ended.
 func (w *watch) conclude(ctx context.Context, i *Instance) {
 	w.mu.Lock()
 	i.seen.due = time.Time{}
 	seen := i.seen
 	w.mu.Unlock()
 	if c, err := w.backend.inspect(ctx, i.about.ID); err == nil && startedAt(c).Equal(i.about.Started) && !c.State.Running {
-		if c.State.Status == container.StateRemoving && time.Since(seen.died) < stopDelay {
-			w.mu.Lock()
-			i.seen.due = seen.died.Add(stopDelay)
-			w.mu.Unlock()
-			return
-		}
 		w.observe(c)
 		return
 	}

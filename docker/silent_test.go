@@ -10,11 +10,12 @@ import (
 	"github.com/healing-bot/healbot/internal/healtest"
 )
 
-// audited makes the backend of w ask the engine for the truth every 200 ms.
+// audited makes the backend of w ask the engine for the truth every 5 ms, so that it is
+// asked in the middle of everything.
 func (w *world) audited(p *healtest.Proxy) {
 	w.backend.Close()
 	w.backend = docker.New(docker.Options{Host: "unix://" + p.Path})
-	w.backend.AuditEvery(200 * time.Millisecond)
+	w.backend.AuditEvery(5 * time.Millisecond)
 	w.t.Cleanup(func() { w.backend.Close() })
 }
 

@@ -16,6 +16,7 @@ const (
 	auditEvery  = 30 * time.Second       // between two audits
 	streamTime  = 5 * time.Second        // for the first connection of a project
 	stopDelay   = time.Second            // from the end of a container to the event of docker stop
+	removeDelay = 10 * time.Second       // from the end of a container that is being removed to its removal
 	engineDelay = 2 * time.Second        // from the end of a container to the end of its engine
 	firstRetry  = 100 * time.Millisecond // before the engine is looked for again
 	lastRetry   = 2 * time.Second
@@ -197,7 +198,8 @@ func (w *watch) enter(i *Instance) *Instance {
 	return i
 }
 
-// observe compares a followed run with what the engine says of its container now.
+// observe compares a followed run with what the engine says of its container now. The end
+// of one that is being removed comes with its removal.
 func (w *watch) observe(c container.InspectResponse) {
 	w.mu.Lock()
 	i := w.live[c.ID]
@@ -223,6 +225,12 @@ func (w *watch) observe(c container.InspectResponse) {
 		return // settle judges it, when more is known
 	}
 	e := judge(seen, state, time.Now())
+	if same && state.Status == container.StateRemoving && time.Since(e.At) < removeDelay {
+		w.mu.Lock()
+		i.seen.due = e.At.Add(removeDelay)
+		w.mu.Unlock()
+		return // the event of its removal tells, or the next audit
+	}
 	e.ByUser = seen.stopped
 	if i.about.Started.Before(lost) && seen.died.IsZero() && !e.At.Before(lost.Add(-engineDelay)) {
 		e = engineWent(e)
