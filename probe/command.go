@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	maxOutput = 4 << 10                // bytes of a command's output that are remembered
-	maxWhy    = 200                    // characters of a reason
-	lastWords = 200 * time.Millisecond // for output that is still in the pipe at the end
+	maxOutput = 4 << 10     // bytes of a command's output that are remembered
+	maxWhy    = 200         // characters of a reason
+	lastWords = time.Second // for output that is still in the pipe at the end
 )
 
 // command runs argv once. What it started does not outlive it.
