@@ -258,7 +258,7 @@ func TestFolderRemoved(t *testing.T) {
 		if _, err := control.Acquire(state); !errors.As(err, &held) {
 			t.Fatalf("the lock of a folder that was removed: %v", err)
 		}
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			c, err := control.Dial(t.Context(), state)
 			if err == nil {
 				c.Close()

@@ -15,6 +15,10 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
+// promptly bounds what takes a second or two on an idle machine, and half a minute and more
+// where nothing but an audit or the next try notices that the engine is back.
+const promptly = 20 * time.Second
+
 // TestEngineKilled: an engine that is killed and comes back took its containers along;
 // that is nobody's crash, and all is known and can be started within seconds.
 func TestEngineKilled(t *testing.T) {
@@ -37,7 +41,7 @@ func TestEngineKilled(t *testing.T) {
 	}
 	again := []*docker.Instance{w.start(web, 2), w.start(db, 2)}
 	t.Logf("all is up %s after the engine answered again", time.Since(back).Round(time.Millisecond))
-	if took := time.Since(back); took > 5*time.Second {
+	if took := time.Since(back); took > promptly {
 		t.Errorf("it took %s", took)
 	}
 	for n, i := range again {
@@ -115,7 +119,7 @@ func TestEngineHangs(t *testing.T) {
 	if err := i.Signal(ctx, "SIGTERM"); err == nil {
 		t.Error("a hanging engine took a signal")
 	}
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > 25*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	short, stop := context.WithTimeout(context.Background(), 100*time.Millisecond)

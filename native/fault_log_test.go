@@ -75,19 +75,27 @@ func peak(t *testing.T, pid int) (kib int) {
 	return kib
 }
 
-// The supervisor is killed again and again, 10 to 40 ms after it has adopted a service
-// that writes 200,000 lines, in every third round with the keeper.
+// The supervisor is killed ten times and more, 10 to 40 ms after it has adopted a service
+// that writes 200,000 lines and more, in every third round with the keeper.
 func TestFaultB2(t *testing.T) {
-	const n = 200_000
 	dir := t.TempDir()
 	_ = newBackend(t, dir)
 	exe, _ := os.Executable()
-	_, kill := supervisor(t, dir, "sh", "-c", fmt.Sprintf("%s fixture lines %d 0 8ms; exec sleep 1000", exe, n))
+	enough := filepath.Join(dir, "enough")
+	_, kill := supervisor(t, dir, "sh", "-c", fmt.Sprintf("%s fixture lines 200000 0 8ms %s; exec sleep 1000", exe, enough))
 	kill()
-	log := filepath.Join(dir, "logs", "web.log")
-	last := fmt.Sprintf("line %09d ", n)
-	kills, keepers := 0, 0
-	for late := time.Now().Add(2 * time.Minute); !strings.Contains(readFrom(log, 0, 1<<10), last); kills++ {
+	n, kills, keepers := 0, 0, 0
+	written := func() bool {
+		if kills < 10 || keepers < 3 {
+			return false
+		}
+		if _, err := os.Stat(enough); err != nil {
+			file(t, enough, "")
+		}
+		_, _ = fmt.Sscan(read(t, enough), &n)
+		return n > 0 && strings.Contains(readFrom(filepath.Join(dir, "logs", "web.log"), 0, 1<<10), fmt.Sprintf("line %09d ", n))
+	}
+	for late := time.Now().Add(5 * time.Minute); !written(); kills++ {
 		if time.Now().After(late) {
 			t.Fatal("not all is written")
 		}
@@ -112,10 +120,7 @@ func TestFaultB2(t *testing.T) {
 			keepers++
 		}
 	}
-	if kills < 10 || keepers < 3 {
-		t.Errorf("only %d kills, %d of the keeper", kills, keepers)
-	}
-	numbered(t, n, log+".1", log)
+	numbered(t, n, dir)
 	t.Logf("%d lines, %d kills of the supervisor, %d of the keeper", n, kills, keepers)
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/native/keeper"
 )
 
@@ -27,7 +28,7 @@ func talk(t *testing.T, dir string, lines ...string) (faults []string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(healtest.Deadline))
 	answers := json.NewDecoder(bufio.NewReader(c))
 	for _, line := range lines {
 		var r struct{ Fault *keeper.Fault }

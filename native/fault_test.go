@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,12 +51,7 @@ func TestFaultA4(t *testing.T) {
 func TestFaultA5(t *testing.T) {
 	dir := t.TempDir()
 	b := newBackend(t, dir)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := healtest.Port(t)
 	svc := sh(dir, fmt.Sprintf("python3 -m http.server --bind 127.0.0.1 %d & exec sleep 1000", port))
 	svc.Ports = []service.Port{{Target: port, Published: port, Protocol: "tcp"}}
 	for run := range 3 {
@@ -330,5 +324,5 @@ func TestFaultE2(t *testing.T) {
 	if e := wait(t, start(t, newBackend(t, dir), self(dir, "lines", fmt.Sprint(n), "9"))); e.Code != 9 {
 		t.Errorf("exit: %v", e)
 	}
-	numbered(t, n, filepath.Join(dir, "logs", "web.log"))
+	numbered(t, n, dir)
 }

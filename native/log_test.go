@@ -1,7 +1,6 @@
 package native
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,12 +16,22 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
-// numbered checks that the files hold lines 1 to n of the fixture once each, whole and
-// in order.
-func numbered(t *testing.T, n int, files ...string) {
+// rotated gives the files of the log of web but the live one, the oldest first.
+func rotated(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	all, _ := filepath.Glob(filepath.Join(dir, "logs", "web.log.*"))
+	for i := len(all); i > 0; i-- {
+		files = append(files, filepath.Join(dir, "logs", fmt.Sprintf("web.log.%d", i)))
+	}
+	return files
+}
+
+// numbered checks that the log of web holds lines 1 to n of the fixture once each, whole
+// and in order.
+func numbered(t *testing.T, n int, dir string) {
 	t.Helper()
 	var all strings.Builder
-	for _, f := range files {
+	for _, f := range append(rotated(t, dir), filepath.Join(dir, "logs", "web.log")) {
 		s := read(t, f)
 		if s != "" && !strings.HasSuffix(s, "\n") {
 			t.Errorf("%s does not end at a line end", f)
@@ -52,31 +61,36 @@ func killKeeper(t *testing.T, dir string) bool {
 	return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 }
 
-func TestLinesUnderKills(t *testing.T) {
-	const n = 60000
-	dir := t.TempDir()
-	b := newBackend(t, dir)
-	in := start(t, b, self(dir, "lines", fmt.Sprint(n), "9"))
+// killing kills the keeper of an instance after each pause until that ends, which it
+// does once enough is there, and so after 5 kills at the least. It gives what the instance
+// wrote into that file: how many lines it wrote.
+func killing(t *testing.T, dir string, in *Instance, enough string, pause time.Duration) (lines int) {
+	t.Helper()
 	kills := 0
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Millisecond)
-		_, err := in.Wait(ctx)
-		cancel()
-		if err == nil {
-			break
-		}
+	for !ended(in, pause) {
 		if killKeeper(t, dir) {
-			kills++
+			if kills++; kills == 5 {
+				file(t, enough, "")
+			}
 		}
 	}
+	if _, err := fmt.Sscan(read(t, enough), &lines); err != nil {
+		t.Fatalf("after %d kills of the keeper: %v", kills, err)
+	}
+	t.Logf("%d lines, %d kills of the keeper", lines, kills)
+	return lines
+}
+
+func TestLinesUnderKills(t *testing.T) {
+	dir := t.TempDir()
+	b := newBackend(t, dir)
+	enough := filepath.Join(dir, "enough")
+	in := start(t, b, self(dir, "lines", "60000", "9", "1ms", enough))
+	n := killing(t, dir, in, enough, 15*time.Millisecond)
 	if e := wait(t, in); e.Code != 9 {
 		t.Errorf("exit: %v", e)
 	}
-	if kills < 5 {
-		t.Errorf("only %d kills", kills)
-	}
-	numbered(t, n, filepath.Join(dir, "logs", "web.log"))
-	t.Logf("%d lines, %d kills of the keeper", n, kills)
+	numbered(t, n, dir)
 }
 
 func TestRotation(t *testing.T) {
@@ -86,20 +100,16 @@ func TestRotation(t *testing.T) {
 	svc := self(dir, "lines", fmt.Sprint(n), "0")
 	svc.Process.Log = service.Log{MaxSize: 256 << 10, MaxFiles: 100}
 	wait(t, start(t, b, svc))
-	var files []string
-	for i := 99; i > 0; i-- {
-		f := filepath.Join(dir, "logs", fmt.Sprintf("web.log.%d", i))
-		if st, err := os.Stat(f); err == nil {
-			files = append(files, f)
-			if st.Size() < 256<<10 || st.Size() > 256<<10+200 {
-				t.Errorf("%s has %d bytes", f, st.Size())
-			}
+	files := rotated(t, dir)
+	for _, f := range files {
+		if st, err := os.Stat(f); err != nil || st.Size() < 256<<10 || st.Size() > 256<<10+200 {
+			t.Errorf("%s: %v, %v", f, st, err)
 		}
 	}
 	if len(files) < 5 {
 		t.Errorf("%d rotated files", len(files))
 	}
-	numbered(t, n, append(files, filepath.Join(dir, "logs", "web.log"))...)
+	numbered(t, n, dir)
 }
 
 func TestRotationKeepsMaxFiles(t *testing.T) {
@@ -122,21 +132,10 @@ func TestRotationUnderKills(t *testing.T) {
 	svc := self(dir, "lines", fmt.Sprint(n), "0")
 	svc.Process.Log = service.Log{MaxSize: 64 << 10, MaxFiles: 500}
 	in := start(t, b, svc)
-	for done := false; !done; {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		_, err := in.Wait(ctx)
-		cancel()
-		if done = err == nil; !done {
-			killKeeper(t, dir)
-		}
+	for !ended(in, 20*time.Millisecond) {
+		killKeeper(t, dir)
 	}
-	var files []string
-	for i := 499; i > 0; i-- {
-		if f := filepath.Join(dir, "logs", fmt.Sprintf("web.log.%d", i)); read(t, f) != "" {
-			files = append(files, f)
-		}
-	}
-	numbered(t, n, append(files, filepath.Join(dir, "logs", "web.log"))...)
+	numbered(t, n, dir)
 }
 
 func TestLastLineWithoutNewline(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -21,12 +22,7 @@ var bridge = netip.MustParsePrefix("127.0.0.2/8")
 // server is a service that answers on an address with its pid.
 func server(t *testing.T, dir, name, host string) (service.Service, int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	port := l.Addr().(*net.TCPAddr).Port
+	port := healtest.Port(t)
 	svc := self(dir, "answer", fmt.Sprintf("%s:%d", host, port))
 	svc.Name, svc.Title = name, name
 	svc.Ports = []service.Port{{Target: port, Published: port, Protocol: "tcp"}}

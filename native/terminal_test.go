@@ -1,7 +1,6 @@
 package native
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,29 +61,22 @@ func TestTerminal(t *testing.T) {
 // Lines that are written to a terminal are all there, once each, whatever becomes of the
 // keeper.
 func TestTerminalUnderKills(t *testing.T) {
-	for _, killing := range []bool{false, true} {
-		t.Run(fmt.Sprint(killing), func(t *testing.T) {
-			const n = 60000
-			dir := t.TempDir()
-			in := start(t, newBackend(t, dir), onTerminal(self(dir, "lines", fmt.Sprint(n), "9")))
-			kills := 0
-			for over := false; !over; {
-				ctx, cancel := context.WithTimeout(context.Background(), 15*time.Millisecond)
-				_, err := in.Wait(ctx)
-				cancel()
-				if over = err == nil; !over && killing && killKeeper(t, dir) {
-					kills++
-				}
+	for _, kills := range []bool{false, true} {
+		t.Run(fmt.Sprint(kills), func(t *testing.T) {
+			n, dir := 60000, t.TempDir()
+			b, enough := newBackend(t, dir), filepath.Join(dir, "enough")
+			var in *Instance
+			if kills {
+				in = start(t, b, onTerminal(self(dir, "lines", fmt.Sprint(n), "9", "1ms", enough)))
+				n = killing(t, dir, in, enough, 15*time.Millisecond)
+			} else {
+				in = start(t, b, onTerminal(self(dir, "lines", fmt.Sprint(n), "9")))
 			}
 			if e := wait(t, in); e.Code != 9 || e.Left != 0 {
 				t.Errorf("exit: %v", e)
 			}
-			if killing && kills < 5 {
-				t.Errorf("only %d kills", kills)
-			}
-			numbered(t, n, filepath.Join(dir, "logs", "web.log"))
+			numbered(t, n, dir)
 			gone(t, carrierOf(t, in), "the carrier")
-			t.Logf("%d lines, %d kills of the keeper", n, kills)
 		})
 	}
 }

@@ -46,7 +46,7 @@ func TestTermIgnored(t *testing.T) {
 
 func TestGroupGetsTheStopSignal(t *testing.T) {
 	dir := t.TempDir()
-	in := start(t, newBackend(t, dir), sh(dir, `sh -c 'trap "echo child told; exit" TERM; echo child $$; while :; do sleep 0.01; done' & trap 'wait; exit 7' TERM; wait`))
+	in := start(t, newBackend(t, dir), sh(dir, `trap 'wait; exit 7' TERM; sh -c 'trap "echo child told; exit" TERM; echo child $$; while :; do sleep 0.01; done' & wait`))
 	child := pidAfter(t, dir, "child ")
 	stop(t, in)
 	if e := wait(t, in); e.Code != 7 || e.Left != 0 {
@@ -59,7 +59,7 @@ func TestGroupGetsTheStopSignal(t *testing.T) {
 // The leader ends on the signal, a worker takes longer: the exit waits for it.
 func TestWorkerOutlivesAStoppedLeader(t *testing.T) {
 	dir := t.TempDir()
-	in := start(t, newBackend(t, dir), sh(dir, `sh -c 'trap "" TERM; echo worker $$; while ! test -e go; do sleep 0.01; done; echo worker done' & trap 'exit 0' TERM; wait`))
+	in := start(t, newBackend(t, dir), sh(dir, `trap 'exit 0' TERM; sh -c 'trap "" TERM; echo worker $$; while ! test -e go; do sleep 0.01; done; echo worker done' & wait`))
 	worker := pidAfter(t, dir, "worker ")
 	stop(t, in)
 	until(t, "end of the leader", func() bool { return !alive(in.About().PID) })
@@ -78,7 +78,7 @@ func TestWorkerOutlivesAStoppedLeader(t *testing.T) {
 
 func TestWorkerThatWillNotEndAfterAStop(t *testing.T) {
 	dir := t.TempDir()
-	svc := sh(dir, `sh -c 'trap "" TERM; echo worker $$; while :; do sleep 0.01; done' & trap 'exit 0' TERM; wait`)
+	svc := sh(dir, `trap 'exit 0' TERM; sh -c 'trap "" TERM; echo worker $$; while :; do sleep 0.01; done' & wait`)
 	svc.Grace = 300 * time.Millisecond
 	in := start(t, newBackend(t, dir), svc)
 	worker := pidAfter(t, dir, "worker ")

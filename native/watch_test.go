@@ -11,6 +11,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -44,10 +45,18 @@ func watching(t *testing.T, dir string, triggers ...service.Trigger) <-chan Chan
 	svc := testService(dir, "true")
 	svc.Process.Watch = triggers
 	svc.Process.Python = &service.Python{Venv: filepath.Join(dir, "env")}
-	told, ended := make(chan Changed, 100), make(chan error, 1)
+	probe := filepath.Join(dir, "probe")
+	ready, told, ended := make(chan bool, 100), make(chan Changed, 100), make(chan error, 1)
+	tell := func(c Changed) {
+		if c.File == probe && c.More == 0 {
+			ready <- true
+		} else {
+			told <- c
+		}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
-		ended <- Watch(ctx, []service.Service{svc}, func(s string) { t.Error(s) }, func(c Changed) { told <- c })
+		ended <- Watch(ctx, []service.Service{svc}, func(s string) { t.Error(s) }, tell)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -56,18 +65,16 @@ func watching(t *testing.T, dir string, triggers ...service.Trigger) <-chan Chan
 		}
 	})
 	// It watches once it tells of a file that is written over and over.
-	probe := filepath.Join(dir, "probe")
-	for ready := false; !ready; {
+	for {
 		file(t, probe, time.Now().String())
 		select {
-		case <-told:
-			ready = true
+		case <-ready:
+			return told
 		case <-time.After(2 * calm):
 		case err := <-ended:
 			t.Fatal(err)
 		}
 	}
-	return told
 }
 
 func next(t *testing.T, told <-chan Changed) Changed {
@@ -75,7 +82,7 @@ func next(t *testing.T, told <-chan Changed) Changed {
 	select {
 	case c := <-told:
 		return c
-	case <-time.After(20 * time.Second):
+	case <-time.After(healtest.Deadline):
 		t.Fatal("nothing was told")
 		return Changed{}
 	}

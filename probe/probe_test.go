@@ -38,7 +38,7 @@ func ask(t *testing.T, c service.HTTPCheck, timeout time.Duration) service.Verdi
 	}
 	began := time.Now()
 	v := Run(t.Context(), service.Check{HTTP: &c, Timeout: timeout}, "", nil)
-	if took := time.Since(began); took > timeout+2*time.Second {
+	if took := time.Since(began); took > timeout+20*time.Second {
 		t.Errorf("a check with a timeout of %s took %s", timeout, took)
 	}
 	return v
@@ -79,7 +79,7 @@ func TestHTTP(t *testing.T) {
 		"endless circle": {service.HTTPCheck{URL: "/round"}, service.Verdict{Why: "more than 10 redirects"}},
 	} {
 		c.check.URL = s.URL + c.check.URL
-		if got := ask(t, c.check, 5*time.Second); got != c.want {
+		if got := ask(t, c.check, 30*time.Second); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
@@ -117,7 +117,7 @@ func TestHostileHTTP(t *testing.T) {
 		"/silent":  {"", "no answer within " + patience.String()},
 		"/header":  {"", "net/http: server response headers exceeded 65536 bytes; aborted"},
 	} {
-		timeout := 10 * time.Second
+		timeout := 30 * time.Second
 		if strings.HasPrefix(c.want, "no answer") {
 			timeout = patience
 		}
@@ -125,7 +125,7 @@ func TestHostileHTTP(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", path, got, c.want)
 		}
 	}
-	if got := ask(t, service.HTTPCheck{URL: s.URL + "/endless"}, 10*time.Second); !got.Healthy {
+	if got := ask(t, service.HTTPCheck{URL: s.URL + "/endless"}, 30*time.Second); !got.Healthy {
 		t.Errorf("a body that nobody asked for: %+v", got)
 	}
 }
@@ -158,14 +158,14 @@ func TestSlowHeader(t *testing.T) {
 func TestNoProxy(t *testing.T) {
 	proxy := web(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	t.Setenv("HTTP_PROXY", proxy.URL)
-	if got := ask(t, service.HTTPCheck{URL: "http://service.invalid/", Min: 418, Max: 418}, 5*time.Second); got.Healthy {
+	if got := ask(t, service.HTTPCheck{URL: "http://service.invalid/", Min: 418, Max: 418}, 30*time.Second); got.Healthy {
 		t.Errorf("the proxy answered: %+v", got)
 	}
 }
 
 func TestTCP(t *testing.T) {
 	l := listen(t)
-	check := service.Check{TCP: l.Addr().String(), Timeout: 5 * time.Second}
+	check := service.Check{TCP: l.Addr().String(), Timeout: 30 * time.Second}
 	if got := Run(t.Context(), check, "", nil); !got.Healthy {
 		t.Errorf("an open port: %+v", got)
 	}
@@ -201,7 +201,7 @@ func TestCommand(t *testing.T) {
 		"shell's missing": {[]string{"sh", "-c", "exit 127"}, service.Verdict{Unable: true, Why: "exit code 127"}},
 		"controls":        {[]string{"printf", `a\tb\033[31m`}, service.Verdict{Healthy: true, Why: "a b [31m"}},
 	} {
-		got := Run(t.Context(), service.Check{Command: c.argv, Timeout: 10 * time.Second}, dir, env)
+		got := Run(t.Context(), service.Check{Command: c.argv, Timeout: 30 * time.Second}, dir, env)
 		if got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
@@ -209,7 +209,7 @@ func TestCommand(t *testing.T) {
 }
 
 func TestCommandTimeout(t *testing.T) {
-	marker := "31." + strconv.Itoa(os.Getpid())
+	marker := "310." + strconv.Itoa(os.Getpid())
 	for name, script := range map[string]string{
 		"hangs":               "sleep " + marker,
 		"hangs with children": "sleep " + marker + " & sleep " + marker + " & wait",
@@ -219,7 +219,7 @@ func TestCommandTimeout(t *testing.T) {
 		if got != (service.Verdict{Why: "no answer within " + patience.String()}) {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("%s: it took %s", name, took)
 		}
 		gone(t, name, marker)
@@ -227,12 +227,12 @@ func TestCommandTimeout(t *testing.T) {
 }
 
 func TestChildThatHoldsTheOutput(t *testing.T) {
-	marker := "32." + strconv.Itoa(os.Getpid())
+	marker := "320." + strconv.Itoa(os.Getpid())
 	began := time.Now()
-	if got := run(t, "echo fine; sleep "+marker+" & exit 0", 20*time.Second); got != (service.Verdict{Healthy: true, Why: "fine"}) {
+	if got := run(t, "echo fine; sleep "+marker+" & exit 0", time.Minute); got != (service.Verdict{Healthy: true, Why: "fine"}) {
 		t.Errorf("%+v", got)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	gone(t, "left behind", marker)
@@ -254,17 +254,17 @@ func TestNotRunHere(t *testing.T) {
 func TestNothingLeaks(t *testing.T) {
 	s := web(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	round := func() {
-		ask(t, service.HTTPCheck{URL: s.URL, Body: "ok"}, 5*time.Second)
-		ask(t, service.HTTPCheck{URL: "http://127.0.0.1:1"}, 5*time.Second)
-		run(t, "echo ok", 5*time.Second)
-		Run(t.Context(), service.Check{TCP: s.Listener.Addr().String(), Timeout: 5 * time.Second}, "", nil)
+		ask(t, service.HTTPCheck{URL: s.URL, Body: "ok"}, 30*time.Second)
+		ask(t, service.HTTPCheck{URL: "http://127.0.0.1:1"}, 30*time.Second)
+		run(t, "echo ok", 30*time.Second)
+		Run(t.Context(), service.Check{TCP: s.Listener.Addr().String(), Timeout: 30 * time.Second}, "", nil)
 	}
 	round()
 	before := descriptors(t)
 	for range 20 {
 		round()
 	}
-	late := time.Now().Add(5 * time.Second)
+	late := time.Now().Add(time.Minute)
 	for descriptors(t) > before+3 {
 		if time.Now().After(late) {
 			t.Fatalf("%d descriptors are open, %d were before", descriptors(t), before)
@@ -282,7 +282,7 @@ func run(t *testing.T, script string, timeout time.Duration) service.Verdict {
 // gone checks that no "sleep marker" lives any more.
 func gone(t *testing.T, name, marker string) {
 	t.Helper()
-	late := time.Now().Add(5 * time.Second)
+	late := time.Now().Add(time.Minute)
 	for {
 		left := ""
 		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")

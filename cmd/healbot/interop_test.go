@@ -93,7 +93,7 @@ services:
   job: {provider: {type: healbot}, command: [FIXTURE, sleep]}
 networks: {back: {}}
 volumes: {data: {}}
-`, freePort(t))
+`, healtest.Port(t))
 	p.healbot("up", "-d", "--wait")
 	for _, c := range []struct {
 		args []string
@@ -150,7 +150,7 @@ func (p *shared) nothingOfCompose() {
 // TestDockerComposeCallsUs: with docker compose in charge, native services are up before
 // the containers that need them, tell them their address, and go down with them.
 func TestDockerComposeCallsUs(t *testing.T) {
-	port := freePort(t)
+	port := healtest.Port(t)
 	p := newShared(t, `
 name: PROJECT
 services:
@@ -158,7 +158,7 @@ services:
     provider: {type: healbot}
     command: [FIXTURE, serve, "127.0.0.1:%[1]d"]
     ports: ["%[1]d:%[1]d"]
-    healthcheck: {x-http: "http://127.0.0.1:%[1]d/health", interval: 200ms}
+    healthcheck: {x-http: "http://127.0.0.1:%[1]d/health", interval: 200ms, start_period: 1m}
   watcher: {provider: {type: healbot}, command: [FIXTURE, sleep], depends_on: [model]}
   box: {image: IMAGE, command: [env, MODEL_URL], depends_on: [model]}
   other: {image: IMAGE, command: [sleep]}
@@ -187,9 +187,7 @@ services:
 		t.Error("native services outlived docker compose down")
 	}
 	p.nothingOfCompose()
-	if left := p.processes(); len(left) > 0 {
-		t.Errorf("left: %s", left)
-	}
+	p.noProcesses()
 }
 
 // TestContainersOfDockerCompose: one that it started satisfies depends_on, and healbot
@@ -228,9 +226,7 @@ services:
 	if now := p.engineState("db"); now != db {
 		t.Errorf("db was %s and is %s", db, now)
 	}
-	if len(p.processes()) > 0 {
-		t.Errorf("left: %s", p.processes())
-	}
+	p.noProcesses()
 }
 
 func (p *shared) containerID(name string) string {

@@ -72,7 +72,7 @@ func TestScenes(t *testing.T) {
 			e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("GORACE", raceOptions(filepath.Dir(program)))
 			e.Setenv("FIXTURE", healtest.Fixture(t))
-			e.Setenv("PORT", strconv.Itoa(freePort(t)))
+			e.Setenv("PORT", strconv.Itoa(healtest.Port(t)))
 			e.Defer(func() { endProject(t, e.WorkDir) })
 			return nil
 		},
@@ -149,13 +149,26 @@ func edited(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// killpid SIGNAL FILE sends a signal to the pid that a file holds.
+// killpid SIGNAL FILE sends a signal to the pid that a file holds, and waits until a
+// KILL or TERM has ended that process, and a STOP stopped it.
 func killPID(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: killpid SIGNAL FILE")
 	}
 	pid := strings.TrimSpace(ts.ReadFile(args[1]))
 	ts.Check(ts.Exec("kill", "-"+args[0], pid))
+	state := map[string]string{"KILL": "ZX", "TERM": "ZX", "STOP": "T"}[args[0]]
+	if state == "" {
+		return
+	}
+	err := eventually(func() bool {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		return err != nil && state != "T" || rest != "" && strings.Contains(state, rest[:1])
+	})
+	if err != nil {
+		ts.Fatalf("%s did nothing to %s: %v", args[0], pid, err)
+	}
 }
 
 var errLate = errors.New("not within " + healtest.Deadline.String())

@@ -13,6 +13,8 @@ import (
 
 	"github.com/docker/docker/api/types/network"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/healing-bot/healbot/internal/healtest"
 )
 
 // rich uses what a container can have on any engine that the tests run with.
@@ -104,7 +106,7 @@ var explained = map[string]string{
 // TestSameAsDockerCompose makes everything of a rich file with docker compose and with
 // healbot, and compares what the engine says of it, attribute by attribute.
 func TestSameAsDockerCompose(t *testing.T) {
-	p := newShared(t, rich, freePort(t), freePort(t))
+	p := newShared(t, rich, healtest.Port(t), healtest.Port(t))
 	if err := os.Mkdir(filepath.Join(p.dir, "data"), 0o755); err != nil {
 		t.Fatal(err)
 	}

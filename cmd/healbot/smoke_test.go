@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,16 +22,6 @@ import (
 	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // A stack is a project directory in which the real healbot is called.
 type stack struct {
@@ -94,7 +83,7 @@ func TestHealingBotStack(t *testing.T) {
 		"FLUENT_BIT_IMAGE=" + healtest.StandIn(t), "RESTART_DELAY=0", "MONITOR_INTERVAL=1", "HEALING_BOT_FAULTS=1",
 	}}
 	t.Cleanup(func() { endProject(t, s.dir) })
-	s.healbot("up", "--wait", "--wait-timeout", "60")
+	s.healbot("up", "--wait", "--wait-timeout", "300")
 
 	for name, url := range map[string]string{
 		"model": "http://localhost:8080/health", "network-analyzer": "http://localhost:8000/health",
@@ -203,6 +192,12 @@ func (s *stack) nothingLeft(engine *client.Client, project string) {
 			s.Errorf("%s is left", name)
 		}
 	}
+	s.noProcesses()
+}
+
+// noProcesses checks that `down` left no process.
+func (s *stack) noProcesses() {
+	s.Helper()
 	var left []string
 	// The supervisor lets go of the project a moment before its process is gone.
 	if err := eventually(func() bool { left = s.processes(); return len(left) == 0 }); err != nil {

@@ -59,6 +59,19 @@ func (r *spectator) until(t testing.TB, text string) string {
 	return got.String()
 }
 
+// tells reads until something was said.
+func (r *spectator) tells(t testing.TB, text string) {
+	t.Helper()
+	got, buf := "", make([]byte, 64<<10)
+	for !strings.Contains(got, text) {
+		n, err := r.out.Read(buf)
+		if err != nil {
+			t.Fatalf("%v before %q: %s", err, text, r.said.String())
+		}
+		got = got[max(0, len(got)-len(text)):] + string(buf[:n])
+	}
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -112,10 +125,11 @@ func TestFaultE9OfChanges(t *testing.T) {
 		}
 		return n
 	}
-	readers := []*spectator{s.spectator("events"), s.spectator("up")}
-	for _, r := range readers {
-		r.until(t, "\n") // it is being told
-	}
+	up := s.spectator("up", "--force-recreate")
+	up.tells(t, "replaced on request") // it has its answer, and asks no more
+	events := s.spectator("events")
+	events.tells(t, "\n") // it is being told
+	readers := []*spectator{events, up}
 	connected := sockets()
 	for _, r := range readers {
 		r.signal(t, syscall.SIGSTOP)

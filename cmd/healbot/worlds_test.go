@@ -19,7 +19,7 @@ import (
 func TestDependenciesAcrossWorlds(t *testing.T) {
 	engine := healtest.NeedEngine(t)
 	project := healtest.Unique("worlds")
-	port := freePort(t)
+	port := healtest.Port(t)
 	s := &stack{TB: t, dir: t.TempDir()}
 	file := fmt.Sprintf(`
 name: %s
@@ -84,7 +84,7 @@ func (s *stack) await(name string, state service.State) service.Status {
 func TestNamesAcrossWorlds(t *testing.T) {
 	engine := healtest.NeedEngine(t)
 	project := healtest.Unique("names")
-	port := freePort(t)
+	port := healtest.Port(t)
 	s := &stack{TB: t, dir: t.TempDir()}
 	file := fmt.Sprintf(`
 name: %s
@@ -144,10 +144,7 @@ networks:
 	reaches("after api healed")
 
 	boxes := s.status("box").ID
-	supervisor := s.pidIn(".healbot", "lock")
-	if err := syscall.Kill(supervisor, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	s.killSupervisor()
 	reaches("without a supervisor")
 	s.healbot("up", "-d", "--wait")
 	reaches("with a new supervisor")
@@ -171,7 +168,7 @@ services:
     image: %[2]s
     command: [serve, ":8080"]
     expose: [8080]
-    healthcheck: {test: [CMD, /fixture, get, "http://localhost:8080/health"], interval: 200ms}
+    healthcheck: {test: [CMD, /fixture, get, "http://localhost:8080/health"], interval: 200ms, start_period: 1m}
     restart: always
     x-healbot: {restart: {delay: 0s}}
   api:

@@ -12,7 +12,7 @@ import (
 )
 
 // Deadline bounds everything that a test waits for.
-const Deadline = 30 * time.Second
+const Deadline = time.Minute
 
 const fixturePackage = "github.com/healing-bot/healbot/internal/healtest/fixture"
 
