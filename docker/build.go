@@ -28,6 +28,8 @@ type BuildOptions struct {
 	Args    map[string]string // build arguments, over those of the file
 	SSH     []string          // agent or keys, over those of the file: default, or ID=PATH
 	Builder string            // of docker buildx; "" for the one in use
+
+	Provenance, SBOM string // attestations, instead of those of the file
 }
 
 // Build makes the image of svc from its build section, with BuildKit where the engine

@@ -3,6 +3,7 @@ package docker
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,8 @@ func beyondAPI(c *types.BuildConfig, o BuildOptions) string {
 		{"build.no_cache_filter", len(c.NoCacheFilter) > 0},
 		{"build.privileged", c.Privileged},
 		{"build.entitlements", len(c.Entitlements) > 0},
-		{"build.provenance", asked(c.Provenance)},
-		{"build.sbom", asked(c.SBOM)},
+		{"build.provenance", asked(cmp.Or(o.Provenance, c.Provenance))},
+		{"build.sbom", asked(cmp.Or(o.SBOM, c.SBOM))},
 	}
 	for _, w := range wants {
 		if w.so {
@@ -187,11 +188,11 @@ func (b *Backend) buildxCommand(ctx context.Context, svc service.Service, o Buil
 	if c.Privileged {
 		add("allow", "security.insecure")
 	}
-	if c.Provenance != "" {
-		argv = append(argv, "--provenance="+c.Provenance)
+	if p := cmp.Or(o.Provenance, c.Provenance); p != "" {
+		argv = append(argv, "--provenance="+p)
 	}
-	if c.SBOM != "" {
-		argv = append(argv, "--sbom="+c.SBOM)
+	if s := cmp.Or(o.SBOM, c.SBOM); s != "" {
+		argv = append(argv, "--sbom="+s)
 	}
 	if c.ShmSize > 0 {
 		add("shm-size", strconv.FormatInt(int64(c.ShmSize), 10))

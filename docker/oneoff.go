@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/strslice"
@@ -21,6 +22,7 @@ type OneOff struct {
 	Name       string   // "" for PROJECT-SERVICE-run-…
 	Entrypoint []string // nil: the service's own
 	Ports      bool     // publish the service's ports
+	Aliases    bool     // answer to the service's names on its networks
 	Keep       bool     // leave the container when it has ended
 }
 
@@ -118,7 +120,7 @@ func (b *Backend) createOneOff(ctx context.Context, cli *client.Client, svc serv
 	if err != nil {
 		return "", fmt.Errorf("service %s: %w", svc.Name, err)
 	}
-	plan, err := planEndpoints(svc, called, cli.ClientVersion())
+	plan, err := planEndpoints(o.beside(svc), called, cli.ClientVersion())
 	if err != nil {
 		return "", err
 	}
@@ -137,6 +139,28 @@ func (b *Backend) createOneOff(ctx context.Context, cli *client.Client, svc serv
 		return "", err
 	}
 	return made.ID, nil
+}
+
+// beside gives svc with networks on which a container of its own can be, whether the
+// service runs or not: it has no fixed addresses there, and not the service's names unless
+// that is asked for.
+func (o OneOff) beside(svc service.Service) service.Service {
+	image := *svc.Image
+	image.Config.MacAddress = ""
+	image.Config.Networks = maps.Clone(image.Config.Networks)
+	for key, n := range image.Config.Networks {
+		own := types.ServiceNetworkConfig{}
+		if n != nil {
+			own = *n
+		}
+		own.Ipv4Address, own.Ipv6Address, own.LinkLocalIPs, own.MacAddress = "", "", nil, ""
+		if !o.Aliases {
+			own.Aliases, own.UseServiceNameAlias = nil, new(bool)
+		}
+		image.Config.Networks[key] = &own
+	}
+	svc.Image = &image
+	return svc
 }
 
 // called is the name of the container.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,23 @@ func (w *watch) start(ctx context.Context, svc service.Service, id string, run i
 		}
 	}
 	return i, err
+}
+
+// Create makes the container of one replica of svc, which Prepare made ready, without
+// starting it: the next Start takes it. One that is as it should be, or lives, is left
+// alone. It fails as Start does.
+func (b *Backend) Create(ctx context.Context, svc service.Service, replica int) error {
+	found, err := b.list(ctx, marks(svc.Project, service.Key{Service: svc.Name, Replica: replica})...)
+	if err != nil || slices.ContainsFunc(found, alive) {
+		return err
+	}
+	if svc, err = b.resolve(ctx, svc); err == nil {
+		_, _, err = b.obtain(ctx, svc, replica)
+	}
+	if err != nil {
+		return b.startFault(ctx, svc, err)
+	}
+	return nil
 }
 
 // errTheirs says that a container lives that docker compose made: it is taken as it is.

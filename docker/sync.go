@@ -45,7 +45,7 @@ func (b *Backend) Sync(ctx context.Context, id string, pairs []Pair) error {
 	}
 	var failed error
 	if copied > 0 {
-		failed = b.CopyTo(ctx, id, "/", &archive)
+		failed = b.CopyTo(ctx, id, "/", &archive, false)
 	}
 	if len(gone) == 0 {
 		return failed

@@ -18,10 +18,12 @@ type Plan struct {
 	Names    []string       // services that are meant; none: all of the file
 	NoDeps   bool           // not what they need
 	Orphans  bool           // end what the file no longer names
-	Recreate bool           // replace also what did not change
+	Recreate bool           // replace also what did not change, of the services named
+	Deep     bool           // replace also what those need
 	Keep     bool           // replace nothing, even what changed
 	Outdated []service.Key  // replicas whose containers are of an older image
 	Restart  bool           // a new instance of each that is meant
+	Alone    bool           // restarted dependents do not follow, whatever the file says
 	Adopting bool           // go on where an earlier supervisor was cut off, if there was one
 	Grace    *time.Duration // for instances that are replaced, instead of the policy's
 }
@@ -82,6 +84,9 @@ func (p Plan) Meant() []string {
 	return all
 }
 
+// names reports whether a service is meant for its own sake.
+func (p Plan) names(name string) bool { return len(p.Names) == 0 || slices.Contains(p.Names, name) }
+
 // closure gives the names that are meant and, unless the plan says not to, all that
 // they need.
 func (p Plan) closure() []string {
@@ -118,12 +123,14 @@ func (r *Runner) merge(p Plan) (notes []string) {
 		switch {
 		case declared[u.svc.Name] || slices.Contains(p.Project.Inactive, u.svc.Name):
 		case p.Orphans:
-			u.orphan, u.dropped = true, true
-			notes = append(notes, u.key.String()+": removed, the file no longer names it")
-			r.apply(u, policy.Stop{})
-			r.dirty = append(r.dirty, u)
-		default:
 			u.orphan = true
+			notes = append(notes, u.key.String()+": removed, the file no longer names it")
+			r.remove(u, policy.Stop{})
+		default:
+			if !u.orphan {
+				u.orphan = true
+				r.remark(u, "the file no longer names it")
+			}
 			notes = append(notes, u.key.String()+" is an orphan: the file no longer names it; `healbot up --remove-orphans` ends it")
 		}
 	}
@@ -136,10 +143,8 @@ func (r *Runner) mergeService(svc service.Service, p Plan) (notes []string) {
 	pol := p.Project.Policies[svc.Name]
 	for _, u := range r.replicas(svc.Name) {
 		if u.key.Replica > svc.Replicas {
-			u.dropped = true
 			notes = append(notes, u.key.String()+": removed, scaled down")
-			r.apply(u, policy.Stop{})
-			r.dirty = append(r.dirty, u)
+			r.remove(u, policy.Stop{})
 			continue
 		}
 		u.orphan, u.dropped = false, false
@@ -169,6 +174,13 @@ func (r *Runner) mergeService(svc service.Service, p Plan) (notes []string) {
 	return notes
 }
 
+// remove ends a unit, which then goes from the project.
+func (r *Runner) remove(u *unit, e policy.Stop) {
+	u.dropped = true
+	r.apply(u, e)
+	r.dirty = append(r.dirty, u)
+}
+
 // replaces says why an instance is replaced, in words that follow "replaced"; "" if it
 // is not.
 func (p Plan) replaces(key service.Key, changed bool) string {
@@ -177,7 +189,7 @@ func (p Plan) replaces(key service.Key, changed bool) string {
 		return ", its configuration changed"
 	case slices.Contains(p.Outdated, key):
 		return ", its image changed"
-	case p.Recreate:
+	case p.Recreate && p.names(key.Service), p.Deep && !p.names(key.Service):
 		return " on request"
 	}
 	return ""
@@ -205,8 +217,8 @@ func (r *Runner) launch(p Plan, units []*unit) (goals []goal) {
 			if !u.state.Wanted {
 				continue
 			}
-		case p.Restart && slices.Contains(p.Names, u.svc.Name) || p.Restart && len(p.Names) == 0:
-			u.grace = p.Grace
+		case p.Restart && p.names(u.svc.Name):
+			u.grace, u.alone = p.Grace, p.Alone
 			g := goal{unit: u, run: u.state.Run}
 			r.apply(u, policy.Restart{Why: "restarted by a user"})
 			goals = append(goals, g)

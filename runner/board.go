@@ -43,6 +43,7 @@ func (u *unit) entry(refusals int) entry {
 		Held:     max(s.Tries, refusals),
 		Stopping: ending(s),
 		Paused:   u.paused,
+		Orphan:   u.orphan,
 	}
 	if status.State == "" {
 		status.State = service.Stopped

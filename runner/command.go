@@ -23,6 +23,13 @@ func (r *Runner) Do(ctx context.Context, c service.Command) (service.Report, err
 		if units, failed = r.named(c.Services); failed != nil {
 			return
 		}
+		if c.Orphans {
+			for _, u := range r.sorted() {
+				if u.orphan && !slices.Contains(units, u) {
+					units = append(units, u)
+				}
+			}
+		}
 		failed = r.command(c, units)
 		w.goals = r.goals(c.Verb, units)
 		r.waiters = append(r.waiters, w)
@@ -70,9 +77,14 @@ func (r *Runner) command(c service.Command, units []*unit) error {
 		case service.VerbStop:
 			r.apply(u, policy.Stop{})
 		case service.VerbRestart:
+			u.alone = c.NoDeps
 			r.apply(u, policy.Restart{Why: "restarted by a user"})
 		case service.VerbKill:
-			r.killed(u, c.Signal)
+			if c.Orphans && u.orphan {
+				r.remove(u, policy.Stop{Now: true})
+			} else {
+				r.killed(u, c.Signal)
+			}
 		case service.VerbLook:
 			r.look(u)
 		case service.VerbDown:

@@ -160,6 +160,8 @@ func TestDependsOnRestartTrue(t *testing.T) {
 		}
 		s.Do(s.ctx, service.Command{Verb: service.VerbRestart, Services: []string{"db"}})
 		s.wantLog("after a user restarted db", "SIGTERM db", "start db", "SIGTERM web", "start web")
+		_, _ = s.Do(s.ctx, service.Command{Verb: service.VerbRestart, Services: []string{"db"}, NoDeps: true})
+		s.wantLog("after a user restarted db alone", "SIGTERM db", "start db")
 		s.end()
 	})
 }

@@ -125,13 +125,15 @@ func (u *unit) brief() string {
 // restarted lets the dependents of a unit that came up again follow, where the file
 // asks for it, or where they were told an address that is no longer true.
 func (r *Runner) restarted(u *unit) {
+	alone := u.alone
+	u.alone = false
 	for _, name := range r.users[u.svc.Name] {
 		for _, user := range r.replicas(name) {
 			was, now := user.addresses[u.svc.Name], r.address(u.svc.Name)
 			for _, n := range user.svc.Needs {
 				switch {
 				case n.Service != u.svc.Name || !user.state.Born.Before(u.state.Born):
-				case n.Restart:
+				case n.Restart && !alone:
 					r.apply(user, policy.Follow{Why: u.key.String() + " was restarted"})
 				case n.Endpoint != nil && was != "" && now != "" && was != now:
 					r.apply(user, policy.Follow{Why: u.svc.Name + " has another address"})

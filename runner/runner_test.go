@@ -239,6 +239,9 @@ func TestApplyReplacesOnlyWhatChanged(t *testing.T) {
 		if len(report.Notes) != 2 || !strings.HasPrefix(report.Notes[0], "web: replaced") || !strings.HasPrefix(report.Notes[1], "old is an orphan") {
 			t.Errorf("notes: %q", report.Notes)
 		}
+		if !s.status("old").Orphan || s.status("web").Orphan {
+			t.Error("the orphan's status does not say so, or another one's does")
+		}
 		if _, err := s.Apply(s.ctx, Plan{Project: s.project, Orphans: true}); err != nil {
 			t.Fatal(err)
 		}
@@ -255,4 +258,60 @@ func TestApplyReplacesOnlyWhatChanged(t *testing.T) {
 		}
 		s.end()
 	})
+}
+
+func TestKillRemovesOrphans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakes()
+		s := run(t, b, project(t, t.TempDir(), svc("web"), svc("db"), svc("old")))
+		s.up()
+		s.project = project(t, s.dir, svc("web"), svc("db"))
+		s.up()
+		b.take()
+		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbKill, Services: []string{"web"}, Orphans: true}); err != nil {
+			t.Fatal(err)
+		}
+		got := b.take()
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"kill old", "kill web"}, got); diff != "" {
+			t.Error(diff)
+		}
+		if got := len(s.Statuses()); got != 2 {
+			t.Errorf("%d services are left, want 2", got)
+		}
+		s.end()
+	})
+}
+
+// As with docker compose, --force-recreate is for the services named, and what they need
+// is replaced where it changed, or with --always-recreate-deps.
+func TestReplacedOnRequest(t *testing.T) {
+	for name, test := range map[string]struct {
+		plan Plan
+		want []string
+	}{
+		"all":        {Plan{Recreate: true}, []string{"SIGTERM db", "SIGTERM web", "start db", "start web"}},
+		"named":      {Plan{Recreate: true, Names: []string{"web"}}, []string{"SIGTERM web", "start web"}},
+		"what needs": {Plan{Deep: true, Names: []string{"web"}}, []string{"SIGTERM db", "start db"}},
+		"both":       {Plan{Recreate: true, Deep: true, Names: []string{"web"}}, []string{"SIGTERM db", "SIGTERM web", "start db", "start web"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFakes()
+				s := run(t, b, project(t, t.TempDir(), needing("web", service.Need{Service: "db", Condition: service.Started}), svc("db")))
+				s.up()
+				b.take()
+				test.plan.Project = s.project
+				if _, err := s.Apply(s.ctx, test.plan); err != nil {
+					t.Fatal(err)
+				}
+				got := b.take()
+				slices.Sort(got)
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Error(diff)
+				}
+				s.end()
+			})
+		})
+	}
 }

@@ -31,6 +31,7 @@ type unit struct {
 	dropped bool               // it goes from the project once it rests
 	paused  bool               // the instance's processes are suspended
 	renew   bool               // its next container is a new one
+	alone   bool               // no dependent follows its restart
 	slaying Instance           // what the backend was asked to kill and has not answered for
 	grace   *time.Duration     // for the stop under way, instead of the policy's
 

@@ -36,9 +36,10 @@ type Command struct {
 	Signal   string         `json:"signal,omitempty"`   // for kill
 	Grace    *time.Duration `json:"grace,omitempty"`    // for stop, restart, down and up: instead of the file's
 	Source   *Source        `json:"source,omitempty"`   // for up: where the project is read from
-	Orphans  bool           `json:"orphans,omitempty"`  // for up: remove what the file no longer names
-	NoDeps   bool           `json:"no_deps,omitempty"`  // for up: leave dependencies alone
+	Orphans  bool           `json:"orphans,omitempty"`  // for up and kill: remove what the file no longer names
+	NoDeps   bool           `json:"no_deps,omitempty"`  // for up: leave dependencies alone; for restart: dependents
 	Recreate bool           `json:"recreate,omitempty"` // for up: replace also what did not change
+	Deep     bool           `json:"deep,omitempty"`     // for up: replace the dependencies of the services named, too
 	Keep     bool           `json:"keep,omitempty"`     // for up: replace nothing
 	DryRun   bool           `json:"dry_run,omitempty"`  // for up: only say in the report what would be done
 }

@@ -66,6 +66,8 @@ type Status struct {
 	Held int `json:"held,omitempty"`
 	// Stopping says that the instance is being ended.
 	Stopping bool `json:"stopping,omitempty"`
+	// Orphan says that the file no longer names the service.
+	Orphan bool `json:"orphan,omitempty"`
 	// Paused says that somebody suspended its processes.
 	Paused bool `json:"paused,omitempty"`
 }

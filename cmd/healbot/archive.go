@@ -53,8 +53,9 @@ func pack(w io.Writer, source, name string) error {
 }
 
 // unpack takes an archive apart in a folder, which nothing leaves, whatever the archive
-// says. rename, if not empty, stands for the first part of each name.
-func unpack(r io.Reader, dir, rename string) error {
+// says. rename, if not empty, stands for the first part of each name. With owners, what is
+// made belongs to whom the archive says.
+func unpack(r io.Reader, dir, rename string, owners bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -75,6 +76,11 @@ func unpack(r io.Reader, dir, rename string) error {
 		}
 		if err := place(root, name, head, in); err != nil {
 			return err
+		}
+		if owners {
+			if err := root.Lchown(name, head.Uid, head.Gid); err != nil {
+				return err
+			}
 		}
 	}
 }

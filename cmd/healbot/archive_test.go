@@ -23,7 +23,7 @@ func TestArchiveThereAndBack(t *testing.T) {
 	if err := pack(&archive, filepath.Join(from, "box"), "crate"); err != nil {
 		t.Fatal(err)
 	}
-	if err := unpack(&archive, to, "chest"); err != nil {
+	if err := unpack(&archive, to, "chest", true); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(to, "chest", "link"))
@@ -57,7 +57,7 @@ func TestArchiveStaysInItsFolder(t *testing.T) {
 			}
 		}
 		out.Close()
-		if err := unpack(&archive, dir, ""); err == nil {
+		if err := unpack(&archive, dir, "", false); err == nil {
 			t.Errorf("%s: unpacked", name)
 		}
 		if _, err := os.Lstat(filepath.Join(dir, "..", "out")); err == nil {

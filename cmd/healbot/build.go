@@ -28,6 +28,8 @@ func (c *cli) buildCommand() *cobra.Command {
 	f.BoolVar(&o.push, "push", false, "push images that the file names to their registries")
 	f.StringArrayVar(&o.SSH, "ssh", nil, "let the build use this agent or key: default, or ID=PATH; may be given several times")
 	f.StringVar(&o.Builder, "builder", "", "`NAME` of a builder of docker buildx")
+	f.StringVar(&o.Provenance, "provenance", "", "attestation of how the image was made, instead of the file's: true, false or mode=max")
+	f.StringVar(&o.SBOM, "sbom", "", "attestation of what is in the image, instead of the file's: true, false or generator=IMAGE")
 	f.BoolVar(&o.needs, "with-dependencies", false, "build also what the named services need")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		o.Args = map[string]string{}
@@ -118,7 +120,7 @@ func (c *cli) freshImages(ctx context.Context, o upOptions, p runner.Project) er
 		}
 	}
 	if len(build) > 0 {
-		return c.buildAll(ctx, p, build, buildOptions{})
+		return c.buildAll(ctx, p, build, buildOptions{quiet: o.quietBuild})
 	}
 	return nil
 }

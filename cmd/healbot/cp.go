@@ -16,8 +16,14 @@ import (
 	"github.com/healing-bot/healbot/service"
 )
 
+// copyOptions are the flags of cp.
+type copyOptions struct {
+	index                int // 0: the first replica, or all to copy into
+	all, archive, follow bool
+}
+
 func (c *cli) cpCommand() *cobra.Command {
-	var index int
+	var o copyOptions
 	cmd := &cobra.Command{
 		Use:   "cp SERVICE:SOURCE TARGET | cp SOURCE SERVICE:TARGET",
 		Short: "Copy files out of a container, or into it",
@@ -25,7 +31,11 @@ func (c *cli) cpCommand() *cobra.Command {
 does. A tar archive on standard input or output is written -. The files of a native
 service are this host's own.`,
 	}
-	cmd.Flags().IntVar(&index, "index", 1, "which replica, from 1")
+	f := cmd.Flags()
+	f.IntVar(&o.index, "index", 0, "which replica, from 1; else the first, and into all of them")
+	f.BoolVar(&o.all, "all", false, "copy also into the containers that healbot run made of the service, or out of one if it has no other")
+	f.BoolVarP(&o.archive, "archive", "a", false, "as docker cp does it: out of a container, keep owner and group; into it, give all to the container's user")
+	f.BoolVarP(&o.follow, "follow-link", "L", false, "copy what a link as source leads to")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 2 {
 			return usageError("healbot cp takes a source and a target")
@@ -36,9 +46,9 @@ service are this host's own.`,
 		case fromIs && toIs:
 			return usageError("healbot cp copies to or from this host, not between services")
 		case fromIs:
-			return c.copyOut(cmd.Context(), from, index, inFrom, args[1])
+			return c.copyOut(cmd.Context(), from, inFrom, args[1], o)
 		case toIs:
-			return c.copyIn(cmd.Context(), args[0], to, index, inTo)
+			return c.copyIn(cmd.Context(), args[0], to, inTo, o)
 		}
 		return usageError("one of source and target is in a service, and written SERVICE:PATH")
 	}
@@ -62,27 +72,42 @@ func trailing(at string) int {
 	return 0
 }
 
-// container gives the container of a replica, and the engine that has it.
-func (c *cli) container(ctx context.Context, name string, index int) (*docker.Backend, string, error) {
-	dir, s, err := c.replica(ctx, name, index)
-	switch {
-	case err != nil:
-		return nil, "", err
-	case s.Kind == service.Native:
-		return nil, "", fmt.Errorf("%s is a native service: its files are this host's own, and cp(1) copies them", s.Name)
-	case s.ID == "":
-		return nil, "", fmt.Errorf("%s has no container: it is %s", s.Name, s.State)
+// targets gives the containers of a service that are meant, and the engine that has them.
+func (c *cli) targets(ctx context.Context, name string, o copyOptions) (*docker.Backend, []string, error) {
+	dir, all, err := c.selected(ctx, []string{name})
+	if err != nil {
+		return nil, nil, err
 	}
-	return c.engine(dir), s.ID, nil
+	containers := c.engine(dir)
+	var ids []string
+	for _, s := range all {
+		if s.Kind == service.Native {
+			return nil, nil, errors.Join(fmt.Errorf("%s is a native service: its files are this host's own, and cp(1) copies them", s.Name), containers.Close())
+		}
+		if s.ID != "" && (o.index == 0 || o.index == keyOf(s).Replica) {
+			ids = append(ids, s.ID)
+		}
+	}
+	if o.all {
+		once, err := containers.OneOffs(ctx, name)
+		if err != nil {
+			return nil, nil, errors.Join(err, containers.Close())
+		}
+		ids = append(ids, once...)
+	}
+	if len(ids) == 0 {
+		return nil, nil, errors.Join(fmt.Errorf("%s has no such container: it is %s", name, all[0].State), containers.Close())
+	}
+	return containers, ids, nil
 }
 
-func (c *cli) copyOut(ctx context.Context, name string, index int, source, target string) error {
-	containers, id, err := c.container(ctx, name, index)
+func (c *cli) copyOut(ctx context.Context, name, source, target string, o copyOptions) error {
+	containers, ids, err := c.targets(ctx, name, o)
 	if err != nil {
 		return err
 	}
 	defer containers.Close()
-	archive, err := containers.CopyFrom(ctx, id, source)
+	archive, err := containers.CopyFrom(ctx, ids[0], source, o.follow)
 	if err != nil {
 		return err
 	}
@@ -91,39 +116,56 @@ func (c *cli) copyOut(ctx context.Context, name string, index int, source, targe
 		_, err = io.Copy(c.out, archive)
 		return err
 	}
-	rename := ""
+	rename := path.Base(source)
 	if info, err := os.Stat(target); errors.Is(err, os.ErrNotExist) || err == nil && !info.IsDir() {
 		target, rename = filepath.Dir(target), filepath.Base(target)
 	}
-	if err := unpack(archive, target, rename); err != nil {
+	if rename == "/" {
+		rename = ""
+	}
+	if err := unpack(archive, target, rename, o.archive); err != nil {
 		return fmt.Errorf("cannot copy to %s: %w", target, err)
 	}
 	return nil
 }
 
-func (c *cli) copyIn(ctx context.Context, source, name string, index int, target string) error {
-	containers, id, err := c.container(ctx, name, index)
+func (c *cli) copyIn(ctx context.Context, source, name, target string, o copyOptions) error {
+	containers, ids, err := c.targets(ctx, name, o)
 	if err != nil {
 		return err
 	}
 	defer containers.Close()
 	if source == "-" {
-		return containers.CopyTo(ctx, id, target, os.Stdin)
+		if len(ids) > 1 {
+			return hinted{fmt.Errorf("standard input can be copied into one container, and %s has %d", name, len(ids)), "choose one with --index"}
+		}
+		return containers.CopyTo(ctx, ids[0], target, os.Stdin, o.archive)
 	}
-	if _, err := os.Lstat(source); err != nil {
+	from := source
+	if o.follow {
+		from, err = filepath.EvalSymlinks(source)
+	} else {
+		_, err = os.Lstat(source)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot copy: %w", err)
 	}
-	dir, err := containers.IsDir(ctx, id, target)
-	if err != nil {
-		return err
+	for _, id := range ids {
+		dir, err := containers.IsDir(ctx, id, target)
+		if err != nil {
+			return err
+		}
+		into, rename := target, filepath.Base(absolutePath(source))
+		if !dir {
+			into, rename = path.Split(strings.TrimSuffix(target, "/"))
+		}
+		read, write := io.Pipe()
+		go func() { write.CloseWithError(pack(write, from, rename)) }()
+		err = containers.CopyTo(ctx, id, into, read, o.archive)
+		read.Close()
+		if err != nil {
+			return err
+		}
 	}
-	rename := filepath.Base(absolutePath(source))
-	if !dir {
-		target, rename = path.Split(strings.TrimSuffix(target, "/"))
-	}
-	read, write := io.Pipe()
-	go func() { write.CloseWithError(pack(write, source, rename)) }()
-	err = containers.CopyTo(ctx, id, target, read)
-	read.Close()
-	return err
+	return nil
 }

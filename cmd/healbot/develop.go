@@ -151,7 +151,7 @@ func (u *updater) files(changed native.Changed) string {
 }
 
 func (u *updater) restart(ctx context.Context, svc service.Service) error {
-	_, err := u.supervisor.Do(ctx, service.Command{Verb: service.VerbRestart, Services: []string{svc.Name}, NoDeps: true})
+	_, err := u.supervisor.Do(ctx, service.Command{Verb: service.VerbRestart, Services: []string{svc.Name}})
 	return err
 }
 

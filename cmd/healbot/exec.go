@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/healing-bot/healbot/docker"
@@ -33,13 +34,19 @@ type call struct {
 // flags adds the flags that exec and run share.
 func (o *call) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "no-TTY" { // as docker compose run spells it
+			name = "no-tty"
+		}
+		return pflag.NormalizedName(name)
+	})
 	f.SetInterspersed(false) // what follows the service belongs to the command
 	f.StringArrayVarP(&o.env, "env", "e", nil, "variable for the command, as KEY=VALUE or KEY; may be given several times")
 	f.StringVarP(&o.dir, "workdir", "w", "", "working directory instead of the service's")
 	f.StringVarP(&o.user, "user", "u", "", "user instead of the service's; for containers")
 	f.BoolVarP(&o.detach, "detach", "d", false, "leave the command running; that of a native service writes to its log, and down ends it")
 	f.BoolVarP(&o.input, "interactive", "i", true, "with standard input")
-	f.BoolVarP(&o.noTTY, "no-TTY", "T", false, "no terminal in the container, even if there is one here")
+	f.BoolVarP(&o.noTTY, "no-tty", "T", false, "no terminal in the container, even if there is one here")
 }
 
 func (c *cli) execCommand() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/healing-bot/healbot/internal/healtest"
@@ -101,6 +102,68 @@ func TestCommandsOnAContainer(t *testing.T) {
 	}
 }
 
+// TestCopyFlags tries what cp can be told, there and back.
+func TestCopyFlags(t *testing.T) {
+	w := newWorkshop(t)
+	w.healbot(0, "", "up", "-d")
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(w.dir, "box"), 0o755),
+		os.WriteFile(filepath.Join(w.dir, "box", "file"), []byte("text"), 0o644),
+		os.Symlink("box/file", filepath.Join(w.dir, "link")),
+		os.Symlink("file", filepath.Join(w.dir, "box", "inner")),
+		os.Chown(filepath.Join(w.dir, "box", "file"), 0, 34),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.healbot(0, "", "cp", "-a", "box", "box:/kept")
+	w.healbot(0, "", "cp", "-a", "box:/kept", "kept")
+	w.healbot(0, "", "cp", "box:/kept", "plain")
+	for path, gid := range map[string]uint32{"kept/file": 34, "plain/file": 0} {
+		info, err := os.Stat(filepath.Join(w.dir, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Sys().(*syscall.Stat_t).Gid; got != gid {
+			t.Errorf("%s is of group %d, not %d", path, got, gid)
+		}
+	}
+	w.healbot(0, "", "cp", "-L", "link", "box:/followed")
+	w.healbot(0, "", "exec", "box", "/fixture", "has", "/followed", "text")
+	w.healbot(0, "", "cp", "-L", "box:/kept/inner", "inner")
+	w.sameFile("inner", "box/file")
+	w.healbot(0, "box-run-", "run", "-d", "box", "sleep")
+	w.healbot(0, "", "cp", "--all", "box/file", "box:/everywhere")
+	w.healbot(0, "", "stop", "-t", "1", "box")
+	w.healbot(0, "", "rm", "-f", "box")
+	w.healbot(1, "box has no such container", "cp", "box:/everywhere", "x")
+	w.healbot(0, "", "cp", "--all", "box:/everywhere", "once")
+	w.sameFile("once", "box/file")
+	w.healbot(0, "", "down")
+}
+
+// What up --no-start made is what the next up starts, and down takes away.
+func TestNoStart(t *testing.T) {
+	engine := healtest.NeedEngine(t)
+	w := newWorkshop(t)
+	w.healbot(0, "box: ready to be started", "up", "--no-start")
+	made, err := engine.ContainerInspect(t.Context(), w.name+"-box-1")
+	if err != nil || made.State.Status != "created" {
+		t.Fatalf("%+v %v", made.ContainerJSONBase, err)
+	}
+	w.healbot(0, "stopped", "ps")
+	w.healbot(0, "", "up", "-d")
+	if out := w.healbot(0, "", "ps", "-q"); !strings.HasPrefix(made.ID, strings.TrimSpace(out)) {
+		t.Errorf("the container was not taken: %s", out)
+	}
+	w.healbot(1, "cannot set up what is up: another healbot", "up", "--no-start")
+	w.healbot(2, "can't go with", "up", "--no-start", "-d")
+	w.healbot(0, "", "down")
+	w.healbot(0, "", "up", "--no-start")
+	w.healbot(0, "removed container "+w.name+"-box-1", "down")
+}
+
 // TestOneOffFlags tries what run can be told of its container.
 func TestOneOffFlags(t *testing.T) {
 	engine := healtest.NeedEngine(t)
@@ -109,6 +172,12 @@ func TestOneOffFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.healbot(0, "", "run", "--rm", "-i=false", "-v", "./given:/in/given:ro", "box", "has", "/in/given", "text")
+	if err := os.WriteFile(filepath.Join(w.dir, "vars"), []byte("GREETING=from a file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.healbot(0, "from a file", "run", "--rm", "-q", "--no-TTY", "--env-from-file", "vars", "box", "env", "GREETING")
+	w.healbot(0, "over it", "run", "--rm", "-T", "--env-from-file", "vars", "-e", "GREETING=over it", "box", "env", "GREETING")
+	w.healbot(1, "cannot read --env-from-file none", "run", "--rm", "--env-from-file", "none", "box")
 	w.healbot(2, "can't go with --publish", "run", "-P", "-p", "80", "box")
 	name := strings.TrimSpace(w.healbot(0, w.name+"-box-run-", "run", "-d", "--rm", "-p", "127.0.0.1::9090", "-l", "own=yes", "--cap-drop", "ALL", "box", "sleep"))
 	c, err := engine.ContainerInspect(t.Context(), name)

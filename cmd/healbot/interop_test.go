@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -246,4 +247,36 @@ func (p *shared) engineState(name string) string {
 		p.Fatal(err)
 	}
 	return string(text)
+}
+
+// notTaken are docker compose's flags that healbot does not know, by command.
+var notTaken = map[string][]string{
+	"up":     {"menu"}, // keys to press while it is attached
+	"run":    {"remove-orphans"},
+	"config": {"lock-image-digests", "models", "no-consistency", "no-env-resolution", "no-normalize", "no-path-resolution", "resolve-image-digests"},
+	"build":  {"check", "memory", "print"}, // of buildx and its bake files; BuildKit takes no limit of memory
+}
+
+// Every flag of docker compose's is one of healbot's too, with the same shorthand.
+func TestDockerComposeFlags(t *testing.T) {
+	p := newShared(t, "name: PROJECT\nservices: {box: {image: IMAGE}}\n")
+	flag := regexp.MustCompile(`(?m)^ {2,6}(?:(-\w), )?--([\w-]+)`)
+	global := []string{"dry-run", "help"}
+	for _, name := range strings.Fields("up down ps logs start stop restart kill pause unpause exec run config events top stats port wait images pull build rm scale watch cp ls version") {
+		ours := map[string]string{}
+		for _, m := range flag.FindAllStringSubmatch(p.healbot(name, "--help"), -1) {
+			ours[strings.ToLower(m[2])] = m[1]
+		}
+		for _, m := range flag.FindAllStringSubmatch(p.docker(name, "--help"), -1) {
+			short, known := ours[strings.ToLower(m[2])] // it spells both --no-tty and --no-TTY
+			left := slices.Contains(notTaken[name], m[2])
+			switch {
+			case slices.Contains(global, m[2]):
+			case known == left:
+				t.Errorf("%s --%s: known is %t, but it is left out on purpose: %t", name, m[2], known, left)
+			case known && short != m[1]:
+				t.Errorf("%s --%s is %q for short, not %q", name, m[2], short, m[1])
+			}
+		}
+	}
 }

@@ -31,9 +31,12 @@ func (c *cli) restartCommand() *cobra.Command {
 
 // endingCommand makes a command with the flag for another grace period.
 func (c *cli) endingCommand(name, short string, verb service.Verb) *cobra.Command {
-	want := service.Command{Verb: verb, NoDeps: true}
+	want := service.Command{Verb: verb}
 	cmd := &cobra.Command{Use: name + " [SERVICE...]", Short: short}
 	graceFlag(cmd.Flags(), &want.Grace)
+	if verb == service.VerbRestart {
+		cmd.Flags().BoolVar(&want.NoDeps, "no-deps", false, "leave the dependents alone that follow by depends_on.restart")
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		want.Services = args
 		return c.ask(cmd.Context(), want)
@@ -42,11 +45,13 @@ func (c *cli) endingCommand(name, short string, verb service.Verb) *cobra.Comman
 }
 
 func (c *cli) killCommand() *cobra.Command {
-	var signal string
+	want := service.Command{Verb: service.VerbKill}
 	cmd := &cobra.Command{Use: "kill [SERVICE...]", Short: "Kill services, or send them another signal"}
-	cmd.Flags().StringVarP(&signal, "signal", "s", "SIGKILL", "signal to send; SIGKILL also keeps the service stopped")
+	cmd.Flags().StringVarP(&want.Signal, "signal", "s", "SIGKILL", "signal to send; SIGKILL also keeps the service stopped")
+	cmd.Flags().BoolVar(&want.Orphans, "remove-orphans", false, "kill also services that the file no longer names, and forget them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return c.ask(cmd.Context(), service.Command{Verb: service.VerbKill, Services: args, Signal: signal})
+		want.Services = args
+		return c.ask(cmd.Context(), want)
 	}
 	return cmd
 }

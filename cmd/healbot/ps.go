@@ -36,6 +36,7 @@ func (c *cli) psCommand() *cobra.Command {
 	f.BoolVar(&o.services, "services", false, "only the names of services")
 	f.StringArrayVar(&o.states, "status", nil, "only those in this `STATE`, in healbot's words or Docker's; may be given several times")
 	f.StringArrayVar(&o.filters, "filter", nil, "status=STATE, as --status")
+	f.BoolVar(&o.orphans, "orphans", true, "also services that the file no longer names")
 	f.BoolVar(&o.whole, "no-trunc", false, "cut nothing, however narrow the terminal")
 	f.BoolP("all", "a", false, "accepted for docker compose's sake: all are shown in any case")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -62,11 +63,12 @@ type psOptions struct {
 	format          string
 	states, filters []string
 	services, whole bool
+	orphans         bool
 }
 
 // shows reports whether a replica is in one of the states that are asked for.
 func (o psOptions) shows(s service.Status) bool {
-	return len(o.states) == 0 || slices.Contains(o.states, string(s.State)) || slices.Contains(o.states, dockerState(s))
+	return (o.orphans || !s.Orphan) && (len(o.states) == 0 || slices.Contains(o.states, string(s.State)) || slices.Contains(o.states, dockerState(s)))
 }
 
 func (c *cli) ps(ctx context.Context, names []string, o psOptions) error {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/format"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/spf13/cobra"
@@ -24,8 +26,12 @@ type runOptions struct {
 	entrypoint, name      string
 	noDeps, remove, ports bool
 
-	build, quiet     bool
+	build, aliases   bool
+	quiet            bool
+	quietPull        bool
+	quietBuild       bool
 	pull             string
+	envFiles         []string
 	volumes, publish []string
 	labels           []string
 	capAdd, capDrop  []string
@@ -56,7 +62,11 @@ exit code.`,
 	f.StringArrayVar(&o.capDrop, "cap-drop", nil, "capability to drop; may be given several times")
 	f.BoolVar(&o.build, "build", false, "build the image first")
 	f.StringVar(&o.pull, "pull", "", "`POLICY` for the image instead of the file's: always, missing or never")
-	f.BoolVarP(&o.quiet, "quiet-pull", "q", false, "do not say how far a pull is")
+	f.StringArrayVar(&o.envFiles, "env-from-file", nil, "`FILE` of variables for the command; --env goes before it; may be given several times")
+	f.BoolVar(&o.aliases, "use-aliases", false, "answer to the service's names on its networks, for containers")
+	f.BoolVar(&o.quietPull, "quiet-pull", false, "do not say how far a pull is")
+	f.BoolVar(&o.quietBuild, "quiet-build", false, "do not show what a build says")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but what the command writes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.ports && len(o.publish) > 0 {
 			return usageError("--service-ports can't go with --publish")
@@ -65,6 +75,9 @@ exit code.`,
 			return usageError("healbot run takes the name of a service")
 		}
 		o.argv = args[1:]
+		if o.quiet {
+			o.quietPull, o.quietBuild, c.progressAs = true, true, "quiet"
+		}
 		return c.runOnce(cmd.Context(), args[0], o)
 	}
 	return cmd
@@ -84,6 +97,9 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 		return err
 	}
 	env, err := o.environment()
+	if err == nil {
+		env, err = withFiles(o.envFiles, env)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,18 +116,18 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 		return err
 	}
 	note := c.note(name)
-	if o.quiet {
+	if o.quietPull {
 		note = func(string) {}
 	}
 	if o.build && buildable(svc) {
-		if err := c.buildAll(ctx, p, []service.Service{svc}, buildOptions{}); err != nil {
+		if err := c.buildAll(ctx, p, []service.Service{svc}, buildOptions{quiet: o.quietBuild}); err != nil {
 			return err
 		}
 	}
 	if err := containers.Prepare(ctx, svc, note); err != nil {
 		return err
 	}
-	once := docker.OneOff{Name: o.name, Ports: o.ports || len(o.publish) > 0, Keep: !o.remove}
+	once := docker.OneOff{Name: o.name, Ports: o.ports || len(o.publish) > 0, Aliases: o.aliases, Keep: !o.remove}
 	if o.detach && o.name == "" {
 		once.Name = docker.OneOffName(svc)
 	}
@@ -127,6 +143,21 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 		fmt.Fprintln(c.out, once.Name)
 	}
 	return err
+}
+
+// withFiles puts the variables of env files before env.
+func withFiles(files, env []string) ([]string, error) {
+	var all []string
+	for _, file := range files {
+		vars, err := dotenv.ReadWithLookup(os.LookupEnv, file)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read --env-from-file %s: %w", file, err)
+		}
+		for _, name := range slices.Sorted(maps.Keys(vars)) {
+			all = append(all, name+"="+vars[name])
+		}
+	}
+	return append(all, env...), nil
 }
 
 // change gives the service as the flags want it for its one-off container.
@@ -204,8 +235,8 @@ func (c *cli) startNeeds(ctx context.Context, p runner.Project, src service.Sour
 
 // runNative turns this process into the command, once its Python environment is there.
 func (c *cli) runNative(ctx context.Context, svc service.Service, o runOptions, env []string) error {
-	if o.name != "" || o.ports || len(o.publish)+len(o.volumes)+len(o.labels)+len(o.capAdd)+len(o.capDrop) > 0 {
-		return usageError("%s is a native service: --name, --service-ports, --publish, --volume, --label and --cap-… are for containers", svc.Name)
+	if o.name != "" || o.ports || o.aliases || len(o.publish)+len(o.volumes)+len(o.labels)+len(o.capAdd)+len(o.capDrop) > 0 {
+		return usageError("%s is a native service: --name, --service-ports, --use-aliases, --publish, --volume, --label and --cap-… are for containers", svc.Name)
 	}
 	own := svc.Process.Argv
 	switch {

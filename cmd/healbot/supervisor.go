@@ -172,9 +172,10 @@ func (s *supervisor) plan(ctx context.Context, c service.Command) (plan runner.P
 	if err != nil {
 		return plan, nil, err
 	}
+	restart := c.Verb == service.VerbRestart
 	plan = runner.Plan{
-		Project: project, Names: c.Services, NoDeps: c.NoDeps, Orphans: c.Orphans,
-		Recreate: c.Recreate, Keep: c.Keep, Restart: c.Verb == service.VerbRestart, Grace: c.Grace,
+		Project: project, Names: c.Services, NoDeps: c.NoDeps || restart, Orphans: c.Orphans,
+		Recreate: c.Recreate, Deep: c.Deep, Keep: c.Keep, Restart: restart, Alone: c.NoDeps, Grace: c.Grace,
 		Adopting: s.first && c.Verb == service.VerbUp,
 	}
 	asking, stop := context.WithTimeout(ctx, engineTime)

@@ -74,6 +74,7 @@ second until Ctrl-C. CPU is in percent of one processor.`,
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all", "a", false, "also services that do not run")
 	f.BoolVar(&o.once, "no-stream", false, "only once")
+	f.Bool("no-trunc", false, "accepted for docker compose's sake: nothing is cut")
 	f.StringVar(&o.format, "format", "table", "table or json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.format != "table" && o.format != "json" {

@@ -62,6 +62,9 @@ func (c *cli) up(ctx context.Context, o upOptions) error {
 	if err := c.freshImages(ctx, o, project); err != nil {
 		return err
 	}
+	if o.noStart {
+		return c.setUp(ctx, o, project)
+	}
 	if o.detach || o.wait {
 		return c.upDetached(ctx, o, project, src)
 	}

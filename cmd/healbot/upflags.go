@@ -14,8 +14,9 @@ import (
 type upOptions struct {
 	detach, wait, orphans, noDeps, recreate, keep, watch bool
 
-	build, noBuild, quietPull, renewVolumes bool
-	pull                                    string // policy: always, missing, never or build; "" for the file's
+	deep, noStart                                       bool
+	build, noBuild, quietPull, quietBuild, renewVolumes bool
+	pull                                                string // policy: always, missing, never or build; "" for the file's
 
 	abortOnExit, abortOnFailure bool
 	exitCodeFrom                string // service whose exit code is healbot's own
@@ -37,11 +38,13 @@ type logView struct {
 
 func (o *upOptions) flags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.detach, "detach", "d", false, "supervise in the background; return when every service was started")
+	f.BoolVar(&o.noStart, "no-start", false, "only get images, environments and containers ready")
 	f.BoolVar(&o.wait, "wait", false, "return when every service is ready, or as soon as one can't be; implies -d")
 	f.IntVar(&o.waitTimeout, "wait-timeout", 0, "seconds to wait at most; then exit with 124")
 	f.BoolVar(&o.orphans, "remove-orphans", false, "end services that the file no longer names")
 	f.BoolVar(&o.noDeps, "no-deps", false, "leave the services that the named ones need alone")
 	f.BoolVar(&o.recreate, "force-recreate", false, "replace also what did not change")
+	f.BoolVar(&o.deep, "always-recreate-deps", false, "replace also what the named services need")
 	f.BoolVar(&o.keep, "no-recreate", false, "replace nothing, even what changed")
 	f.BoolVarP(&o.renewVolumes, "renew-anon-volumes", "V", false, "give new containers unnamed volumes of their own")
 	f.BoolVarP(&o.watch, "watch", "w", false, "update services when files of theirs change, see develop.watch; in the foreground only")
@@ -50,6 +53,7 @@ func (o *upOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noBuild, "no-build", false, "build no image, even one that is missing")
 	f.StringVar(&o.pull, "pull", "", "`POLICY` for images instead of the file's: always, missing, never or build")
 	f.BoolVar(&o.quietPull, "quiet-pull", false, "do not say how far a pull is")
+	f.BoolVar(&o.quietBuild, "quiet-build", false, "do not show what a build says")
 	f.BoolVar(&o.abortOnExit, "abort-on-container-exit", false, "stop all as soon as a service has ended for good, with its exit code")
 	f.BoolVar(&o.abortOnFailure, "abort-on-container-failure", false, "the same, once one has ended in failure")
 	f.StringVar(&o.exitCodeFrom, "exit-code-from", "", "end with the exit code of `SERVICE`; implies --abort-on-container-exit")
@@ -80,6 +84,8 @@ func (o *upOptions) check() error {
 	}{
 		{o.build && o.noBuild, "--build", "--no-build"},
 		{o.recreate && o.keep, "--force-recreate", "--no-recreate"},
+		{o.deep && o.keep, "--always-recreate-deps", "--no-recreate"},
+		{o.noStart && (background || o.watch || o.abortOnExit || o.abortOnFailure), "--no-start", "flags for what runs"},
 		{o.abortOnExit && o.abortOnFailure, "--abort-on-container-failure", "--abort-on-container-exit and --exit-code-from"},
 		{background && (o.abortOnExit || o.abortOnFailure), "--detach", "--abort-on-container-exit and its kin"},
 		{background && (len(o.view.only) > 0 || o.view.dependencies), "--detach", "--attach"},
@@ -109,7 +115,7 @@ func (o *upOptions) adjust(src *service.Source) (err error) {
 func (o *upOptions) command(src service.Source) service.Command {
 	return service.Command{
 		Verb: service.VerbUp, Services: o.services, Source: &src, Grace: o.grace,
-		Orphans: o.orphans, NoDeps: o.noDeps, Recreate: o.recreate, Keep: o.keep,
+		Orphans: o.orphans, NoDeps: o.noDeps, Recreate: o.recreate, Deep: o.deep, Keep: o.keep,
 	}
 }
 
