@@ -35,7 +35,9 @@ func (s *scene) history() (lines []string) {
 func TestHistoryTellsEveryCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := project(t, t.TempDir(), svc("web"))
-		s := run(t, newFakes(), p)
+		b := newFakes()
+		b.slow = time.Millisecond // so that up comes before the answer
+		s := run(t, b, p)
 		s.up()
 		time.Sleep(3 * time.Second)
 		s.backend.instance("web").end(service.Exit{Code: 7})
