@@ -83,6 +83,7 @@ func (c *converter) service(path []string, s types.ServiceConfig, kind service.K
 			c.at(append(path, "x-healbot", "umask"), "remove it", "umask is for native services; a container's process sets its own")
 		}
 	}
+	svc.PostStart, svc.PreStop = c.hooks(path, "post_start", s.PostStart, svc.Process), c.hooks(path, "pre_stop", s.PreStop, svc.Process)
 	c.silent(path, s, svc)
 	pol := c.policy(path, s, own, h, probe, svc)
 	c.advise(path, own, svc, pol)

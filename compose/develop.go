@@ -49,7 +49,8 @@ func (c *converter) containerTriggers(path []string, s types.ServiceConfig) (all
 			trigger.Target = t.Target
 		}
 		if t.Action == types.WatchActionSyncExec {
-			trigger.Exec = &t.Exec
+			hook := containerHook(t.Exec)
+			trigger.Exec = &hook
 		}
 		switch {
 		case !syncs && !trigger.Rebuild && !trigger.Restart:
@@ -58,22 +59,11 @@ func (c *converter) containerTriggers(path []string, s types.ServiceConfig) (all
 			c.at(append(at, "target"), "write the path in the container, from / on", "%s needs a target that is an absolute path", t.Action)
 		case trigger.Rebuild && s.Build == nil:
 			c.at(append(at, "action"), "write a build section, or another action", "there is nothing to rebuild: %s has no build section", s.Name)
-		case trigger.Exec != nil && len(trigger.Exec.Command) == 0:
+		case trigger.Exec != nil && len(trigger.Exec.Argv) == 0:
 			c.at(append(at, "exec"), "write command: with what is to be run", "sync+exec needs a command")
 		default:
 			all = append(all, trigger)
 		}
 	}
 	return all
-}
-
-// containerHooks checks post_start and pre_stop of a container.
-func (c *converter) containerHooks(path []string, s types.ServiceConfig) {
-	for key, hooks := range map[string][]types.ServiceHook{"post_start": s.PostStart, "pre_stop": s.PreStop} {
-		for i, h := range hooks {
-			if len(h.Command) == 0 || h.Command[0] == "" {
-				c.at(append(path[:len(path):len(path)], key, strconv.Itoa(i)), "write command: with what is to be run", "the hook has no command")
-			}
-		}
-	}
 }

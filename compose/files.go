@@ -89,31 +89,3 @@ func fileVariable(kind, name string) string {
 		return '_'
 	}, name)
 }
-
-// hooks reads post_start or pre_stop. A hook has the environment of its service, and
-// its directory unless it says otherwise.
-func (c *converter) hooks(path []string, key string, hooks []types.ServiceHook, p *service.Process) []service.Hook {
-	var out []service.Hook
-	for i, h := range hooks {
-		at := append(path[:len(path):len(path)], key, strconv.Itoa(i))
-		hook := service.Hook{Argv: slices.Clone([]string(h.Command)), Dir: p.Dir, Env: slices.Clone(p.Env)}
-		if len(hook.Argv) == 0 || hook.Argv[0] == "" {
-			c.at(at, "write command: with what is to be run", "the hook has no command")
-		}
-		if h.User != "" || h.Privileged {
-			c.at(at, "remove it", "a hook of a native service runs with the rights of healbot: user and privileged can't be honoured")
-		}
-		if h.WorkingDir != "" {
-			hook.Dir = absolute(c.dir, h.WorkingDir)
-		}
-		for _, name := range sortedKeys(h.Environment) {
-			if v := h.Environment[name]; v != nil && validName(name) {
-				hook.Env = slices.DeleteFunc(hook.Env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
-				hook.Env = append(hook.Env, name+"="+*v)
-			}
-		}
-		slices.Sort(hook.Env)
-		out = append(out, hook)
-	}
-	return out
-}

@@ -32,7 +32,6 @@ func (c *converter) image(path []string, s types.ServiceConfig, check *service.C
 		c.build(path, s, img)
 	}
 	img.Watch = c.containerTriggers(path, s)
-	c.containerHooks(path, s)
 	for name := range s.Networks {
 		if n, ok := c.model.Networks[name]; ok {
 			img.Networks[name] = n

@@ -48,7 +48,7 @@ func (c *converter) inject(all []service.Service) {
 func (c *converter) tell(s service.Service, at service.Endpoint) {
 	from := c.model.Services[s.Name]
 	s.Process.Env = service.WithVariables(s.Process.Env, at.Variables())
-	for kind, hooks := range map[string][]service.Hook{"start": s.Process.PostStart, "stop": s.Process.PreStop} {
+	for kind, hooks := range map[string][]service.Hook{"start": s.PostStart, "stop": s.PreStop} {
 		for i := range hooks {
 			own := from.PostStart
 			if kind == "stop" {

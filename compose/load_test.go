@@ -126,6 +126,12 @@ func describeService(b *strings.Builder, s service.Service) {
 				t.Path, t.Ignore, t.Include, t.Target, t.Initial, t.Rebuild, t.Restart, t.Exec != nil)
 		}
 	}
+	for _, h := range s.PostStart {
+		fmt.Fprintf(b, "  post_start %q in %s env %q\n", h.Argv, h.Dir, h.Env)
+	}
+	for _, h := range s.PreStop {
+		fmt.Fprintf(b, "  pre_stop %q in %s env %q\n", h.Argv, h.Dir, h.Env)
+	}
 	if s.Title != s.Name {
 		fmt.Fprintf(b, "  title %q\n", s.Title)
 	}
@@ -206,13 +212,7 @@ func describeLimits(b *strings.Builder, p *service.Process) {
 	for _, f := range p.Files {
 		fmt.Fprintf(b, "  file %+v\n", f)
 	}
-	for _, h := range p.PostStart {
-		fmt.Fprintf(b, "  post_start %q in %s env %q\n", h.Argv, h.Dir, h.Env)
-	}
 	for _, t := range p.Watch {
 		fmt.Fprintf(b, "  watch %s but %q only %q rebuild %v\n", t.Path, t.Ignore, t.Include, t.Rebuild)
-	}
-	for _, h := range p.PreStop {
-		fmt.Fprintf(b, "  pre_stop %q in %s env %q\n", h.Argv, h.Dir, h.Env)
 	}
 }

@@ -38,7 +38,6 @@ func (c *converter) process(path []string, s types.ServiceConfig, own extension)
 	p.Files = c.files(path, s)
 	p.TTY, p.StdinOpen = s.Tty, s.StdinOpen
 	p.Watch = c.triggers(path, s.Develop)
-	p.PostStart, p.PreStop = c.hooks(path, "post_start", s.PostStart, p), c.hooks(path, "pre_stop", s.PreStop, p)
 	return p
 }
 

@@ -38,6 +38,8 @@ type Options struct {
 // A Backend starts services as containers. Its methods may be called from several
 // goroutines at once. Close it when it is no longer needed.
 type Backend struct {
+	service.Roll // as last declared or started
+
 	host    string
 	project string
 	log     *slog.Logger
@@ -53,10 +55,9 @@ type Backend struct {
 	client    *client.Client // nil: not connected
 	refused   error          // why the latest connection failed
 	refusedAt time.Time
-	watches   map[string]*watch          // by project
-	pulled    map[string]bool            // images pulled or built because their policy says so each time
-	builds    map[string]chan struct{}   // a token in it: the image is being made
-	services  map[string]service.Service // as they are declared now, by name
+	watches   map[string]*watch        // by project
+	pulled    map[string]bool          // images pulled or built because their policy says so each time
+	builds    map[string]chan struct{} // a token in it: the image is being made
 	byHand    chan *Instance
 	back      chan struct{}
 }
@@ -71,18 +72,18 @@ func New(o Options) *Backend {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Backend{
-		host:     o.Host,
-		project:  o.Project,
-		log:      log,
-		audit:    auditEvery,
-		reach:    o.Reach,
-		done:     make(chan struct{}),
-		watches:  make(map[string]*watch),
-		pulled:   make(map[string]bool),
-		builds:   make(map[string]chan struct{}),
-		services: make(map[string]service.Service),
-		byHand:   make(chan *Instance, 64),
-		back:     make(chan struct{}, 1),
+		Roll:    service.Roll{Kind: service.Container},
+		host:    o.Host,
+		project: o.Project,
+		log:     log,
+		audit:   auditEvery,
+		reach:   o.Reach,
+		done:    make(chan struct{}),
+		watches: make(map[string]*watch),
+		pulled:  make(map[string]bool),
+		builds:  make(map[string]chan struct{}),
+		byHand:  make(chan *Instance, 64),
+		back:    make(chan struct{}, 1),
 	}
 }
 

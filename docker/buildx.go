@@ -102,7 +102,7 @@ func (b *Backend) buildBases(ctx context.Context, svc service.Service, o BuildOp
 		if !ok {
 			continue
 		}
-		base, known := b.declared(other)
+		base, known := b.Declared(other)
 		if !known {
 			return svc, fmt.Errorf("service %s: build.additional_contexts: no such service: %s", svc.Name, other)
 		}

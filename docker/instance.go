@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +38,6 @@ type life struct {
 
 	seen    evidence  // guarded by watch.mu
 	resumed time.Time // guarded by watch.mu: when it was last let go on after a pause
-	cause   string    // why we end it; "" for a cause that others know; guarded by watch.mu
 }
 
 // newInstance makes the instance that an inspected container is now.
@@ -108,20 +106,10 @@ func (i *Instance) Wait(ctx context.Context) (service.Exit, error) {
 	}
 }
 
-// Signal sends sig, a name such as "SIGTERM", to the container's first process; before
-// its stop signal, its pre_stop hooks run in it, which is not waited for. An instance that
-// has ended is no error, and a later run of its container is not touched. A container that
-// docker compose made runs on, and only the instance ends.
+// Signal sends sig, a name such as "SIGTERM", to the container's first process. An instance
+// that has ended is no error, and a later run of its container is not touched. A container
+// that docker compose made runs on, and only the instance ends.
 func (i *Instance) Signal(ctx context.Context, sig string) error {
-	svc, known := i.watch.backend.declared(i.about.Service)
-	if known && len(svc.Image.Config.PreStop) > 0 && signalName(sig) == signalName(cmp.Or(i.about.Stop, svc.StopSignal)) && !i.over() && !i.theirs {
-		i.stop(sig, svc.Image.Config.PreStop)
-		return nil
-	}
-	return i.send(ctx, sig)
-}
-
-func (i *Instance) send(ctx context.Context, sig string) error {
 	if i.over() {
 		return nil
 	}
@@ -147,7 +135,7 @@ func (i *Instance) send(ctx context.Context, sig string) error {
 }
 
 // Kill ends the container with SIGKILL, and with it everything in it.
-func (i *Instance) Kill(ctx context.Context) error { return i.send(ctx, "SIGKILL") }
+func (i *Instance) Kill(ctx context.Context) error { return i.Signal(ctx, "SIGKILL") }
 
 // Health gives the verdicts of the engine's health check, the present one first; nil
 // if the container has none. Only the latest verdict waits for a slow receiver. The
@@ -165,13 +153,6 @@ func (i *Instance) Paused() bool { return i.paused.Load() }
 
 // Pauses gives something whenever Paused has changed. The channel is never closed.
 func (i *Instance) Pauses() <-chan struct{} { return i.pauses }
-
-// blame notes why we are about to end the run.
-func (i *Instance) blame(cause string) {
-	i.watch.mu.Lock()
-	defer i.watch.mu.Unlock()
-	i.cause = cause
-}
 
 func (i *Instance) over() bool {
 	select {

@@ -67,7 +67,6 @@ func (b *Backend) begin(ctx context.Context, svc service.Service, replica, run i
 	}
 	if err == nil {
 		b.lookEarly(i, svc, cli.ClientVersion())
-		i.begin(svc.Image.Config.PostStart)
 		return i, nil
 	}
 	if fresh && !isOutside(err) {

@@ -305,9 +305,6 @@ func (w *watch) finish(i *Instance, e service.Exit) {
 		delete(w.live, i.about.ID)
 		delete(w.heard, i.about.ID)
 	}
-	if i.cause != "" {
-		e.Reason = i.cause
-	}
 	i.exit = e
 	close(i.ended)
 }

@@ -20,6 +20,8 @@ import (
 // A Backend runs the native services of one project. Its methods may be called from
 // several goroutines at once.
 type Backend struct {
+	service.Roll // as last declared or started
+
 	dir   string
 	argv  []string // runs the keeper
 	umask int      // of the services
@@ -34,7 +36,6 @@ type Backend struct {
 	closed    bool
 	pythons   map[string]interpreter // probed interpreters, by path
 	venvs     map[string]chan struct{}
-	services  map[string]service.Service // as last declared or started
 }
 
 // New returns the backend of the project in dir. The command line argv, with dir
@@ -42,6 +43,7 @@ type Backend struct {
 // now. Nothing is started before Start or Adopt needs it.
 func New(dir string, argv []string) *Backend {
 	return &Backend{
+		Roll:      service.Roll{Kind: service.Native},
 		dir:       dir,
 		argv:      argv,
 		umask:     currentUmask(),
@@ -49,7 +51,6 @@ func New(dir string, argv []string) *Backend {
 		early:     map[string]keeper.Unit{},
 		pythons:   map[string]interpreter{},
 		venvs:     map[string]chan struct{}{},
-		services:  map[string]service.Service{},
 		reach:     reach{networks: map[netip.Prefix]bool{}, heard: map[string][]netip.AddrPort{}, changes: 1},
 	}
 }

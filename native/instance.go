@@ -25,10 +25,7 @@ type instance struct {
 	unit    keeper.Unit  // as it was when it was first seen
 	grip    *keeper.Grip // nil for one that had ended by then
 
-	mu    sync.Mutex // guards what follows
-	asked bool       // healbot sent it a signal, so its end is no riddle
-	cause string     // what healbot itself ended it for
-
+	asked   atomic.Bool // healbot sent it a signal, so its end is no riddle
 	looking atomic.Bool // somebody finds out where it listens
 	deaf    atomic.Bool // it listens no more
 
@@ -77,18 +74,14 @@ func (in *instance) Signal(ctx context.Context, sig string) error {
 	if err != nil {
 		return err
 	}
-	in.ask()
+	in.asked.Store(true)
 	in.backend.thaw(in.unit.Name) // what is suspended acts on no signal
-	if svc, known := in.backend.declared(in.unit.Service); known && n == in.unit.Stop && len(svc.Process.PreStop) > 0 && !in.unit.Job {
-		go in.stop(n, svc.Process.PreStop) // a hook may take longer than ctx
-		return nil
-	}
 	return in.command(ctx, "signal", func(c *keeper.Client) error { return c.Signal(ctx, in.unit.ID, n) })
 }
 
 // Kill ends the whole tree with SIGKILL.
 func (in *instance) Kill(ctx context.Context) error {
-	in.ask()
+	in.asked.Store(true)
 	return in.command(ctx, "kill", func(c *keeper.Client) error { return c.Kill(ctx, in.unit.ID) })
 }
 
@@ -121,25 +114,6 @@ func (in *instance) command(ctx context.Context, verb string, do func(*keeper.Cl
 	}
 }
 
-func (in *instance) ask() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.asked = true
-}
-
-// blame notes why healbot is about to end the instance.
-func (in *instance) blame(cause string) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.cause = cause
-}
-
-func (in *instance) circumstances() (cause string, asked bool) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.cause, in.asked
-}
-
 // finish makes known how the instance ended. Nothing of it is left by then.
 func (in *instance) finish(u keeper.Unit) {
 	in.once.Do(func() {
@@ -153,7 +127,7 @@ func (in *instance) finish(u keeper.Unit) {
 			in.exit.Signal = signalName(e.Signal)
 		}
 		if !u.Stopping.IsZero() {
-			in.ask()
+			in.asked.Store(true)
 		}
 		oom := in.backend.starved(u.Name)
 		in.exit.OOM = oom > 0 && e.Signal == sigkill

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -306,57 +307,29 @@ func TestOOMScoreOfAProtectedKeeper(t *testing.T) {
 	}
 }
 
+// A hook's output is in the service's log, where a reason for its failure is found.
 func TestHooks(t *testing.T) {
 	dir := t.TempDir()
-	b := newBackend(t, dir)
-	svc := sh(dir, `trap 'echo told to stop; exit 0' TERM; echo up; while :; do sleep 0.01; done`)
-	hook := func(script string) service.Hook {
-		return service.Hook{Argv: []string{"sh", "-c", script}, Dir: dir, Env: svc.Process.Env}
+	in := start(t, newBackend(t, dir), sh(dir, "exec sleep 1000"))
+	run := func(ctx context.Context, script string) error {
+		return in.Hook(ctx, "post_start-1", service.Hook{Argv: []string{"sh", "-c", script}, Dir: dir, Env: os.Environ()})
 	}
-	svc.Process.PostStart = []service.Hook{hook("echo first"), hook(`echo second of $HEALBOT_PID`)}
-	svc.Process.PreStop = []service.Hook{hook("echo draining; exit 1")}
-	in := start(t, b, svc)
-	logOf(t, dir, fmt.Sprintf("second of %d\n", in.About().PID))
-	b.Close()
-
-	again := New(dir, b.argv) // a later supervisor
-	defer again.Close()
-	again.Declare([]service.Service{svc})
-	found, err := again.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 {
-		t.Fatalf("adopt: %v %v", found, err)
+	if err := run(deadline(t), "echo first; echo second of $HEALBOT_PID"); err != nil {
+		t.Error(err)
 	}
-	stop(t, found[0])
-	if e := wait(t, found[0]); e.Code != 0 {
-		t.Errorf("exit: %v", e)
+	if log, want := read(t, filepath.Join(dir, "logs", "web.log")), fmt.Sprintf("first\nsecond of %d\n", in.About().PID); log != want {
+		t.Errorf("log: %q, want %q", log, want)
 	}
-	log := read(t, filepath.Join(dir, "logs", "web.log"))
-	if !strings.Contains(log, "first\nsecond") || strings.Index(log, "draining") > strings.Index(log, "told to stop") {
-		t.Errorf("log: %q", log)
+	if err := run(deadline(t), "echo fatal: no database; exit 3"); err == nil || err.Error() != "sh: exit code 3 (fatal: no database)" {
+		t.Error(err)
 	}
-}
-
-func TestPostStartThatFails(t *testing.T) {
-	dir := t.TempDir()
-	svc := sh(dir, "exec sleep 1000")
-	svc.Process.PostStart = []service.Hook{{Argv: []string{"sh", "-c", "echo fatal: no database; exit 3"}, Dir: dir, Env: svc.Process.Env}}
-	e := wait(t, start(t, newBackend(t, dir), svc))
-	if want := "killed by SIGKILL (post_start failed: sh: exit code 3 (fatal: no database))"; e.String() != want {
-		t.Errorf("got %s, want %s", e, want)
-	}
-}
-
-// A hook that does not come back is ended with its instance.
-func TestPreStopThatHangs(t *testing.T) {
-	dir := t.TempDir()
-	svc := sh(dir, "exec sleep 1000")
-	svc.Process.PreStop = []service.Hook{{Argv: []string{"sh", "-c", "echo hook $$; exec sleep 1000"}, Dir: dir, Env: svc.Process.Env}}
-	in := start(t, newBackend(t, dir), svc)
-	stop(t, in)
+	ctx, cancel := context.WithCancel(deadline(t))
+	gone := make(chan error)
+	go func() { gone <- run(ctx, "echo hook $$; exec sleep 1000") }()
 	hook := pidAfter(t, dir, "hook ")
-	if err := in.Kill(deadline(t)); err != nil {
-		t.Fatal(err)
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
-	wait(t, in)
 	until(t, "end of the hook", func() bool { return syscall.Kill(hook, 0) != nil })
 }

@@ -95,7 +95,7 @@ func (in *instance) listenFor() {
 		return
 	}
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
-		svc, known := in.backend.declared(in.unit.Service)
+		svc, known := in.backend.Declared(in.unit.Service)
 		ports := tcpPorts(svc)
 		if known && len(ports) == 0 {
 			return

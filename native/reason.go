@@ -22,11 +22,7 @@ const tailSize = 8 << 10
 func (in *instance) reasonFor(e keeper.Exit, oom int) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	blame, asked := in.circumstances()
-	if blame != "" {
-		return blame
-	}
-	if asked || e.Code == 0 {
+	if in.asked.Load() || e.Code == 0 {
 		return ""
 	}
 	if e.Core {
@@ -51,7 +47,7 @@ const sigkill = 9
 // lastError finds in the output of the instance why it ended; "" if nothing there
 // looks like a reason.
 func (in *instance) lastError() string {
-	svc, known := in.backend.declared(in.unit.Service)
+	svc, known := in.backend.Declared(in.unit.Service)
 	if !known || in.unit.Log.Path == "" {
 		return "" // what is secret can't be told
 	}

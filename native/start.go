@@ -43,11 +43,7 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 	if err != nil {
 		return nil, explain(err, svc, program)
 	}
-	in := b.hold(u)
-	if hooks := svc.Process.PostStart; len(hooks) > 0 {
-		go in.started(hooks)
-	}
-	return &Instance{in}, nil
+	return &Instance{b.hold(u)}, nil
 }
 
 // equip gives an instance its secrets and its limits.

@@ -11,7 +11,7 @@ import (
 type Backend interface {
 	// Declare tells what the services of the project are from now on, those that an
 	// earlier supervisor started included; services of another kind are passed over. What
-	// is not said at Start applies to live instances too, such as a hook before their stop.
+	// is not said at Start applies to live instances too, such as the ports they listen on.
 	Declare(services []service.Service)
 
 	// Prepare makes ready what an instance of svc needs: image and networks, or the
@@ -43,6 +43,11 @@ type Instance interface {
 	// nor anything the leader started. It may be called again and then answers the same.
 	// Cancelling ctx gives up waiting and harms nothing.
 	Wait(ctx context.Context) (service.Exit, error)
+
+	// Hook runs a command beside the instance, to its end, and fails when that does. The
+	// name is that of no other hook of the instance under way. Cancelling ctx ends the
+	// command, or lets go of it where the backend can't end it.
+	Hook(ctx context.Context, name string, h service.Hook) error
 
 	// Signal asks the instance to stop, or whatever sig ("SIGTERM") means to it. An
 	// instance that has ended already is no error.

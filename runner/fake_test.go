@@ -27,7 +27,8 @@ type fakes struct {
 	slow    time.Duration                   // how long Adopt takes
 	prepare func(svc service.Service) error // what Prepare does
 	start   func(key service.Key, run int) error
-	born    func(*fake) // is shown each new instance before anybody else
+	hook    func(ctx context.Context, h service.Hook) error // what a hook does
+	born    func(*fake)                                     // is shown each new instance before anybody else
 	removed bool
 	asked   int // how often Adopt was called
 }
@@ -154,6 +155,14 @@ func (f *fake) Wait(ctx context.Context) (service.Exit, error) {
 	case <-ctx.Done():
 		return service.Exit{}, ctx.Err()
 	}
+}
+
+func (f *fake) Hook(ctx context.Context, name string, h service.Hook) error {
+	f.backend.note("%s %s", name, h.Argv[0])
+	if f.backend.hook != nil {
+		return f.backend.hook(ctx, h)
+	}
+	return nil
 }
 
 func (f *fake) Signal(_ context.Context, sig string) error {

@@ -32,6 +32,7 @@ type unit struct {
 	paused  bool               // the instance's processes are suspended
 	renew   bool               // its next container is a new one
 	alone   bool               // no dependent follows its restart
+	blame   string             // why the instance is about to be killed, beyond what the policy knows
 	slaying Instance           // what the backend was asked to kill and has not answered for
 	grace   *time.Duration     // for the stop under way, instead of the policy's
 
@@ -128,7 +129,7 @@ func (r *Runner) do(u *unit, a policy.Action) {
 			u.abandon()
 		}
 	case policy.Terminate:
-		r.signal(u, u.stopSignal())
+		r.terminate(u)
 	case policy.Kill:
 		r.kill(u)
 	case policy.Probe:
@@ -184,6 +185,9 @@ func (r *Runner) answered(u *unit, run int, inst Instance, err error) {
 	}
 	r.apply(u, policy.Started{Run: run})
 	r.watch(u, inst, run)
+	if u.state.Phase == policy.Live {
+		r.greet(u)
+	}
 	r.restarted(u)
 }
 
@@ -257,7 +261,8 @@ func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
 		return
 	}
 	u.deafen()
-	u.inst, u.live, u.exit, u.paused = nil, nil, &exit, false
+	exit.Reason = cmp.Or(u.blame, exit.Reason)
+	u.inst, u.live, u.exit, u.paused, u.blame = nil, nil, &exit, false, ""
 	if exit.Kept {
 		u.note = exit.String()
 	}

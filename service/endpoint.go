@@ -55,8 +55,8 @@ func (s Service) Located(address func(service string) string) Service {
 		at.Host = address(n.Service)
 		p := *s.Process
 		p.Env = WithVariables(p.Env, at.Variables())
-		p.PostStart, p.PreStop = located(p.PostStart, at), located(p.PreStop, at)
 		s.Process = &p
+		s.PostStart, s.PreStop = located(s.PostStart, at), located(s.PreStop, at)
 	}
 	return s
 }

@@ -29,11 +29,3 @@ type File struct {
 	Path     string `json:",omitempty"` // absolute path of what is copied at each start; "" if Content is
 	Content  string `json:",omitempty"` // secret: never shown
 }
-
-// A Hook is a command that runs beside a native service, once it has started or before
-// it is stopped.
-type Hook struct {
-	Argv []string
-	Dir  string   // absolute working directory
-	Env  []string // KEY=VALUE, sorted: the whole environment
-}

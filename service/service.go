@@ -36,6 +36,9 @@ type Service struct {
 	Quiet      bool          // attach: false: its output is not shown by `up` in the foreground
 	Notify     []Notice      // who is told of what becomes of it
 
+	PostStart []Hook // run once it has started; one that fails ends it
+	PreStop   []Hook // run before it is asked to stop
+
 	// Hash is the configuration hash: equal for two files exactly when an instance
 	// made from one need not be replaced for the other.
 	Hash string
@@ -58,9 +61,6 @@ type Process struct {
 	Limits Limits // who it is, and how much it may use
 	Files  []File // secrets and configs
 
-	PostStart []Hook // run once it has started; one that fails ends it
-	PreStop   []Hook // run before it is asked to stop
-
 	Watch []Trigger // files whose change restarts it, when they are watched
 
 	TTY       bool // its standard streams are a terminal
@@ -76,10 +76,22 @@ type Trigger struct {
 
 	// What follows is for a container only.
 
-	Target  string             // absolute, in the container: what Path is copied to; "" for nothing
-	Initial bool               // copy what is there already when the watching begins
-	Restart bool               // restart the service
-	Exec    *types.ServiceHook // run in the container after the copying; nil for nothing
+	Target  string // absolute, in the container: what Path is copied to; "" for nothing
+	Initial bool   // copy what is there already when the watching begins
+	Restart bool   // restart the service
+	Exec    *Hook  // run in the container after the copying; nil for nothing
+}
+
+// A Hook is a command that runs beside an instance: in its container, or on this host.
+type Hook struct {
+	Argv []string
+	Dir  string   // absolute working directory; "": the container's
+	Env  []string // KEY=VALUE, sorted: the whole environment, or what a container's has on top
+
+	// What follows is for a container only.
+
+	User       string // "": the container's
+	Privileged bool
 }
 
 // A Python says what Python environment a native service runs in.

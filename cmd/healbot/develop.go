@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/spf13/cobra"
 
 	"github.com/healing-bot/healbot/control"
@@ -165,7 +164,7 @@ func (u *updater) container(ctx context.Context, changed native.Changed, all []s
 	}
 	var pairs []docker.Pair
 	var restart bool
-	var hooks []*types.ServiceHook
+	var hooks []*service.Hook
 	for _, t := range changed.Touched {
 		if t.Trigger.Target != "" {
 			pairs = append(pairs, docker.Pair{Host: t.File, Container: inContainer(t)})
@@ -193,13 +192,13 @@ func (u *updater) container(ctx context.Context, changed native.Changed, all []s
 	return u.hooks(ctx, hooks, all)
 }
 
-func (u *updater) hooks(ctx context.Context, hooks []*types.ServiceHook, all []service.Status) error {
+func (u *updater) hooks(ctx context.Context, hooks []*service.Hook, all []service.Status) error {
 	for _, h := range hooks {
 		for _, st := range all {
 			if st.StartedAt == nil {
 				continue
 			}
-			u.screen.say("running " + h.Command[0] + " in " + st.Name)
+			u.screen.say("running " + h.Argv[0] + " in " + st.Name)
 			if err := u.containers.Hook(ctx, st.ID, *h); err != nil {
 				return err
 			}

@@ -1,83 +1,84 @@
 package healtest
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/compose-spec/compose-go/v2/types"
-
+	"github.com/healing-bot/healbot/runner"
 	"github.com/healing-bot/healbot/service"
 )
 
-// hooked gives a service with hooks that run the fixture with args.
-func (s *suite) hooked(t *testing.T, svc service.Service, postStart, preStop [][]string) service.Service {
-	t.Helper()
-	if svc.Image != nil {
-		hooks := func(all [][]string) (hooks []types.ServiceHook) {
-			for _, args := range all {
-				hooks = append(hooks, types.ServiceHook{Command: append([]string{"/fixture"}, args...)})
-			}
-			return hooks
-		}
-		svc.Image.Config.PostStart, svc.Image.Config.PreStop = hooks(postStart), hooks(preStop)
-		return svc
+// hook gives a hook of svc that runs the fixture with args.
+func hook(svc service.Service, args ...string) service.Hook {
+	if svc.Process != nil {
+		return service.Hook{Argv: append([]string{svc.Process.Argv[0]}, args...), Dir: svc.Process.Dir, Env: svc.Process.Env}
 	}
-	hooks := func(all [][]string) (hooks []service.Hook) {
-		for _, args := range all {
-			hooks = append(hooks, service.Hook{Argv: append([]string{svc.Process.Argv[0]}, args...), Dir: svc.Process.Dir, Env: svc.Process.Env})
-		}
-		return hooks
-	}
-	svc.Process.PostStart, svc.Process.PreStop = hooks(postStart), hooks(preStop)
-	return svc
+	return service.Hook{Argv: append([]string{"/fixture"}, args...)}
 }
 
-// counting gives a service that ends with the number of lines its hooks wrote: two after
-// its start, and one before it is stopped.
-func (s *suite) counting(t *testing.T, name string) service.Service {
+// counting gives a service that ends with the number of lines in a file, and a function
+// that adds one by a hook. It says something once there are two.
+func (s *suite) counting(t *testing.T, name string) (svc service.Service, add func(runner.Instance)) {
 	file := "/scratch"
-	if s.make(t, name).Image == nil {
+	if s.make(t, name).Process != nil {
 		file = filepath.Join(t.TempDir(), "scratch")
 	}
-	svc := s.make(t, name, "count", file, "2")
-	return s.hooked(t, svc, [][]string{{"put", file, "first"}, {"put", file, "second"}}, [][]string{{"put", file, "last"}})
+	svc = s.make(t, name, "count", file, "2")
+	return svc, func(i runner.Instance) {
+		t.Helper()
+		if err := i.Hook(within(t), "post_start-1", hook(svc, "put", file, "a line")); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
-// hooks: post_start runs once the instance has started, pre_stop before its stop signal.
+// hooks run where their instance does, before Hook returns.
 func (s *suite) hooks(t *testing.T) {
-	svc := s.counting(t, "hooked")
+	svc, add := s.counting(t, "hooked")
 	i := s.start(t, svc, 1, 1)
+	add(i)
+	add(i)
 	if said := hear(t, i, 1); said != "there" {
 		t.Errorf("it said %q", said)
 	}
-	if err := i.Signal(within(t), "SIGHUP"); err != nil { // another signal stops nothing
-		t.Fatal(err)
-	}
+	add(i)
 	s.term(t, i)
 	if e := wait(t, i); e.Code != 3 {
 		t.Errorf("ended as %+v, so %d hooks ran before", e, e.Code)
 	}
 }
 
-func (s *suite) postStartFails(t *testing.T) {
-	svc := s.hooked(t, s.make(t, "unready", "sleep"), [][]string{{"unknown"}, {"exit", "0"}}, nil)
-	e := wait(t, s.start(t, svc, 1, 1))
-	command := "/fixture"
-	if svc.Process != nil {
-		command = svc.Process.Argv[0]
+func (s *suite) hookFails(t *testing.T) {
+	svc := s.make(t, "unready", "sleep")
+	i := s.start(t, svc, 1, 1)
+	h := hook(svc, "unknown")
+	want := h.Argv[0] + ": exit code 64"
+	if err := i.Hook(within(t), "post_start-1", h); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("failed with %v\nwant %s…", err, want)
 	}
-	want := "killed by SIGKILL (post_start failed: " + command + ": exit code 64"
-	if !strings.HasPrefix(e.String(), want) {
-		t.Errorf("ended: %s\nwant %s…", e, want)
+	h.Argv = []string{"/no/such/command"}
+	if err := i.Hook(within(t), "post_start-1", h); err == nil || !strings.Contains(err.Error(), h.Argv[0]) {
+		t.Errorf("a command that does not exist: %v", err)
+	}
+	if !Alive(i.About().PID) {
+		t.Error("a hook that failed ended its instance")
 	}
 }
 
-// preStopHangs: whoever has no patience left can still end the instance.
-func (s *suite) preStopHangs(t *testing.T) {
-	svc := s.hooked(t, s.make(t, "held", "sleep"), nil, [][]string{{"ignore-term"}})
+// hookHangs: whoever has no patience left leaves it, and can still end the instance.
+func (s *suite) hookHangs(t *testing.T) {
+	svc := s.make(t, "held", "sleep")
 	i := s.start(t, svc, 1, 1)
-	s.term(t, i)
+	ctx, cancel := context.WithCancel(within(t))
+	gone := make(chan error)
+	go func() { gone <- i.Hook(ctx, "pre_stop-1", hook(svc, "ignore-term")) }()
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("a hook that was given up: %v", err)
+	}
 	if err := i.Kill(within(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -86,19 +87,17 @@ func (s *suite) preStopHangs(t *testing.T) {
 	}
 }
 
-// hooksAdopted: a later supervisor, which the services are declared to, runs pre_stop and
-// does not run post_start again.
 func (s *suite) hooksAdopted(t *testing.T) {
-	svc := s.counting(t, "heir")
-	i := s.start(t, svc, 1, 1)
-	if said := hear(t, i, 1); said != "there" {
+	svc, add := s.counting(t, "heir")
+	s.start(t, svc, 1, 1)
+	heir := s.adopt(t, s.again(t), svc)
+	add(heir)
+	add(heir)
+	if said := hear(t, heir, 1); said != "there" {
 		t.Errorf("it said %q", said)
 	}
-	b := s.again(t)
-	b.Declare([]service.Service{svc})
-	heir := s.adopt(t, b, svc)
 	s.term(t, heir)
-	if e := wait(t, heir); e.Code != 3 {
+	if e := wait(t, heir); e.Code != 2 {
 		t.Errorf("ended as %+v", e)
 	}
 }
