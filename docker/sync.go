@@ -13,6 +13,8 @@ import (
 
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+
+	"github.com/healing-bot/healbot/service"
 )
 
 // A Pair is a file or folder of this host, and where it is in a container.
@@ -54,13 +56,8 @@ func (b *Backend) Sync(ctx context.Context, id string, pairs []Pair) error {
 }
 
 func (b *Backend) erase(ctx context.Context, id string, gone []string) error {
-	var said lastLine
-	code, err := b.Exec(ctx, id, Call{Argv: append([]string{"rm", "-rf", "--"}, gone...), User: "0", Out: &said, Err: &said})
-	switch {
-	case err != nil:
+	if err := b.Hook(ctx, id, service.Hook{Argv: append([]string{"rm", "-rf", "--"}, gone...), User: "0"}); err != nil {
 		return fmt.Errorf("cannot remove %s: %w", gone[0], err)
-	case code != 0:
-		return fmt.Errorf("cannot remove %s: exit code %d: %s", gone[0], code, said.String())
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func TestCommandGetsTheMessage(t *testing.T) {
 
 func TestCommandThatFails(t *testing.T) {
 	dir := t.TempDir()
-	script(t, dir, "fails", "#!/bin/sh\necho first\necho no such channel >&2\nexit 3\n")
+	script(t, dir, "fails", "#!/bin/sh\nseq 9000\necho no such channel >&2\nexit 3\n")
 	err := Send(t.Context(), service.Notice{Command: []string{"./fails"}}, message, dir)
 	if err == nil || err.Error() != `./fails: exit status 3: "no such channel"` {
 		t.Error(err)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/healing-bot/healbot/internal/brief"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -42,12 +43,12 @@ var browser = &http.Client{
 func get(ctx context.Context, c service.HTTPCheck) service.Verdict {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
 	if err != nil {
-		return unable(short(err.Error()))
+		return unable(brief.Line(err.Error()))
 	}
 	var body *regexp.Regexp
 	if c.Body != "" {
 		if body, err = regexp.Compile(c.Body); err != nil {
-			return unable(short(err.Error()))
+			return unable(brief.Line(err.Error()))
 		}
 	}
 	request.Header.Set("User-Agent", "healbot")
@@ -81,7 +82,7 @@ func judge(answer *http.Response, c service.HTTPCheck, body *regexp.Regexp) serv
 			return fault(err)
 		}
 		if !body.Match(text) {
-			return service.Verdict{Why: fmt.Sprintf("%s, but the body does not match %s", status, short(c.Body))}
+			return service.Verdict{Why: fmt.Sprintf("%s, but the body does not match %s", status, brief.Line(c.Body))}
 		}
 	}
 	return service.Verdict{Healthy: true, Why: status}

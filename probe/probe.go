@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/healing-bot/healbot/internal/brief"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -77,5 +78,5 @@ func fault(err error) service.Verdict {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
-	return service.Verdict{Why: short(err.Error())}
+	return service.Verdict{Why: brief.Line(err.Error())}
 }
