@@ -35,7 +35,7 @@ func (c *converter) file(files []service.File, path []string, kind string, i int
 		}
 		return files
 	}
-	out := service.File{Variable: fileVariable(kind, ref.Source), Name: ref.Source}
+	out := service.File{Variable: "HEALBOT_" + strings.ToUpper(strings.TrimSuffix(kind, "s")) + "_" + service.VariableName(ref.Source), Name: ref.Source}
 	// The library puts the folder of a container before a plain name.
 	if name := strings.TrimPrefix(strings.TrimPrefix(ref.Target, "/run/secrets/"), "/"); name != "" && name != ref.Source {
 		out.Name = ref.Target
@@ -74,18 +74,4 @@ func (c *converter) file(files []service.File, path []string, kind string, i int
 		}
 	}
 	return append(files, out)
-}
-
-// fileVariable names the variable that holds the path of a secret or a config.
-func fileVariable(kind, name string) string {
-	prefix := "HEALBOT_" + strings.ToUpper(strings.TrimSuffix(kind, "s")) + "_"
-	return prefix + strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z':
-			return r - 'a' + 'A'
-		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-			return r
-		}
-		return '_'
-	}, name)
 }

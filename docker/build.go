@@ -2,8 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,7 +14,6 @@ import (
 	"github.com/docker/docker/api/types/build"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/jsonmessage"
 
 	"github.com/healing-bot/healbot/service"
 )
@@ -179,11 +176,8 @@ func readBuild(r io.Reader, say func(string)) error {
 			say(line)
 		}
 	}
-	for decoder := json.NewDecoder(r); ; {
-		var m jsonmessage.JSONMessage
-		if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
+	for m, err := range messages(r) {
+		if err != nil {
 			return err
 		}
 		switch {
@@ -197,6 +191,7 @@ func readBuild(r io.Reader, say func(string)) error {
 			heard(m.Stream)
 		}
 	}
+	return nil
 }
 
 // builders matches the lines of the builders themselves.

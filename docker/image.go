@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"regexp"
 	"strings"
 	"time"
@@ -171,11 +172,8 @@ func (b *Backend) Push(ctx context.Context, svc service.Service, say func(string
 }
 
 func readPush(r io.Reader, say func(string)) error {
-	for decoder := json.NewDecoder(r); ; {
-		var m jsonmessage.JSONMessage
-		if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
+	for m, err := range messages(r) {
+		if err != nil {
 			return err
 		}
 		switch {
@@ -187,6 +185,20 @@ func readPush(r io.Reader, say func(string)) error {
 			say(m.ID + ": " + m.Status)
 		}
 	}
+	return nil
+}
+
+// messages gives what the engine reports of a pull, a push or a build, to the end.
+func messages(r io.Reader) iter.Seq2[jsonmessage.JSONMessage, error] {
+	return func(yield func(jsonmessage.JSONMessage, error) bool) {
+		for decoder := json.NewDecoder(r); ; {
+			var m jsonmessage.JSONMessage
+			err := decoder.Decode(&m)
+			if errors.Is(err, io.EOF) || !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // readPull reads the engine's report of a pull to its end.
@@ -194,11 +206,8 @@ func readPull(r io.Reader, ref string, note func(string), heard func()) error {
 	type amount struct{ done, total int64 }
 	layers := make(map[string]amount)
 	var last time.Time
-	for decoder := json.NewDecoder(r); ; {
-		var m jsonmessage.JSONMessage
-		if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
+	for m, err := range messages(r) {
+		if err != nil {
 			return err
 		}
 		heard()
@@ -220,6 +229,7 @@ func readPull(r io.Reader, ref string, note func(string), heard func()) error {
 		}
 		note(fmt.Sprintf("pulling %s %s of %s", ref, size(all.done), size(all.total)))
 	}
+	return nil
 }
 
 func size(n int64) string {

@@ -19,7 +19,10 @@ type Endpoint struct {
 // Variables gives what tells others of the endpoint, KEY=VALUE: DB_HOST, DB_PORT and DB_URL
 // for a service db, as Compose's providers set them.
 func (e Endpoint) Variables() []string {
-	prefix, port := variablePrefix(e.Service), strconv.Itoa(e.Port)
+	prefix, port := VariableName(e.Service), strconv.Itoa(e.Port)
+	if prefix != "" && prefix[0] >= '0' && prefix[0] <= '9' {
+		prefix = "_" + prefix // a variable's name begins with no digit
+	}
 	return slices.DeleteFunc([]string{
 		prefix + "_HOST=" + e.Host,
 		prefix + "_PORT=" + port,
@@ -30,18 +33,17 @@ func (e Endpoint) Variables() []string {
 	})
 }
 
-// variablePrefix gives a service's name as the beginning of a variable's.
-func variablePrefix(name string) string {
-	upper := strings.Map(func(r rune) rune {
-		if (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') {
+// VariableName gives the name of a service, a secret or a config as part of a variable's.
+func VariableName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
 			return r
 		}
 		return '_'
-	}, strings.ToUpper(name))
-	if upper != "" && upper[0] >= '0' && upper[0] <= '9' {
-		return "_" + upper
-	}
-	return upper
+	}, name)
 }
 
 // Located gives a native service as it is told of the containers it needs whose address is
