@@ -175,6 +175,10 @@ func (c *cli) provided(ctx context.Context, client *control.Client, changes <-ch
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
+			case ch.Missed: // how it is, is asked in any case
+				if changes, err = client.Changes(ctx); err != nil {
+					return err
+				}
 			case !open:
 				return errors.New("the supervisor ended while its service was waited for")
 			case ch.Status.Service == name:

@@ -58,6 +58,9 @@ func (c *cli) waitEnd(ctx context.Context, names []string) error {
 		}
 	}
 	for ch := range changes {
+		if ch.Missed {
+			return errMissed
+		}
 		s := ch.Status
 		if !meant(s, names) {
 			continue

@@ -85,10 +85,17 @@ func (c *cli) waitReady(ctx context.Context, s control.Supervisor, p runner.Proj
 		}
 		select {
 		case change, open := <-changes:
-			if !open && ctx.Err() == nil {
-				return errors.New("the supervisor ended while its services were waited for")
+			switch {
+			case change.Missed: // how all is, is asked in any case
+				changes, err = s.Changes(watching)
+			case !open && ctx.Err() == nil:
+				err = errors.New("the supervisor ended while its services were waited for")
+			default:
+				scr.change(change)
 			}
-			scr.change(change)
+			if err != nil {
+				return err
+			}
 		case <-time.After(in):
 		}
 	}
