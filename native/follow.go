@@ -10,7 +10,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// follow gives what is added to the log until ctx ends.
+// follow gives what is added to the log until ctx ends, with what was added by then.
 func (f *follower) follow(ctx context.Context, watch *fsnotify.Watcher) error {
 	pause := time.NewTimer(quiet)
 	defer pause.Stop()
@@ -23,7 +23,10 @@ func (f *follower) follow(ctx context.Context, watch *fsnotify.Watcher) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			if err := f.catchUp(); err != nil {
+				return err
+			}
+			return f.flush()
 		case <-pause.C:
 			if err := f.flush(); err != nil {
 				return err

@@ -135,17 +135,7 @@ func TestFollowByHand(t *testing.T) {
 	c, _ := followed(t, path, -1)
 	add := func(s string) {
 		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		if _, err := f.WriteString(s); err != nil {
-			t.Fatal(err)
-		}
+		add(t, path, s)
 	}
 	see := func(want string) {
 		t.Helper()
@@ -166,6 +156,36 @@ func TestFollowByHand(t *testing.T) {
 	}
 	add("e\n")
 	see("a\nb\nc\nd\ne")
+}
+
+// Whoever stops following after the last line has it, however soon that is.
+func TestFollowToTheLastLine(t *testing.T) {
+	for range 50 {
+		path := filepath.Join(t.TempDir(), "web.log")
+		c, end := followed(t, path, -1)
+		add(t, path, "begun\n")
+		until(t, "the first line", func() bool { return c.text() == "begun" })
+		add(t, path, "on\nlast words")
+		end()
+		if got := c.text(); got != "begun\non\nlast words" {
+			t.Fatalf("followed %q", got)
+		}
+	}
+}
+
+func add(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestEmitFails(t *testing.T) {

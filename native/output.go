@@ -39,13 +39,7 @@ func (in *instance) Output(ctx context.Context, emit func(line []byte)) error {
 		case <-living.Done():
 		}
 	}()
-	if err := f.follow(living, watch); err != nil || ctx.Err() != nil {
-		return err
-	}
-	if err := f.catchUp(); err != nil {
-		return err
-	}
-	return f.flush()
+	return f.follow(living, watch)
 }
 
 // markOf gives the end of a log as it is now.
