@@ -58,6 +58,7 @@ type Backend struct {
 	watches   map[string]*watch        // by project
 	pulled    map[string]bool          // images pulled or built because their policy says so each time
 	builds    map[string]chan struct{} // a token in it: the image is being made
+	followers []*follower
 	byHand    chan *Instance
 	back      chan struct{}
 }

@@ -31,12 +31,18 @@ const nextStart = 30 * time.Second
 //
 // With o.Follow it goes on until ctx ends, over restarts, over replacements of the
 // container and over absences of the engine, without gap or repetition, and then returns
-// ctx's error. Without it, it ends with the last line there is. It fails when the
-// container's logging driver keeps nothing that can be read.
+// ctx's error; it also gives what hooks write that this backend runs meanwhile. Without it,
+// it ends with the last line there is. It fails when the container's logging driver keeps
+// nothing that can be read.
 func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o service.LogOptions, emit func(at time.Time, line []byte)) error {
 	r := &logReader{backend: b, project: project, key: key, emit: emit, tail: "all", since: o.Since, until: o.Until}
 	if o.Tail >= 0 {
 		r.tail = strconv.Itoa(o.Tail)
+	}
+	if o.Follow {
+		f := &follower{project: project, key: key, emit: emit}
+		defer b.joined(f)()
+		r.emit = f.hear
 	}
 	for {
 		began := time.Now()

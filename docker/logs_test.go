@@ -127,3 +127,31 @@ func TestLogsFollow(t *testing.T) {
 		t.Errorf("the end of following: %v", err)
 	}
 }
+
+// What a hook writes is nowhere but with those who follow just then.
+func TestHookIsHeard(t *testing.T) {
+	w := newWorld(t)
+	i := w.start(w.service("web", "sleep"), 1)
+	ctx, cancel := context.WithCancel(w.within())
+	var web, other transcript
+	ended := make(chan error, 2)
+	follow := func(name string, to *transcript) {
+		ended <- w.backend.Logs(ctx, w.project, service.Key{Service: name, Replica: 1}, service.LogOptions{Follow: true}, to.timed)
+	}
+	go follow("web", &web)
+	go follow("other", &other)
+	run := func(args ...string) {
+		w.must(i.Hook(w.within(), "post_start-1", service.Hook{Argv: append([]string{"/fixture"}, args...)}))
+	}
+	healtest.Eventually(t, "the follower", func() bool { run("lines", "1"); return len(web.all()) > 0 })
+	run("partial")
+	cancel()
+	_, _ = <-ended, <-ended
+	run("partial")
+	if diff := cmp.Diff([]string{"line 1", "first", "last without newline"}, web.all()); diff != "" {
+		t.Errorf("heard (-want +got):\n%s", diff)
+	}
+	if got := other.all(); got != nil {
+		t.Errorf("who follows another service heard %q", got)
+	}
+}

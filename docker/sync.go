@@ -56,7 +56,7 @@ func (b *Backend) Sync(ctx context.Context, id string, pairs []Pair) error {
 }
 
 func (b *Backend) erase(ctx context.Context, id string, gone []string) error {
-	if err := b.Hook(ctx, id, service.Hook{Argv: append([]string{"rm", "-rf", "--"}, gone...), User: "0"}); err != nil {
+	if err := b.Hook(ctx, id, service.Hook{Argv: append([]string{"rm", "-rf", "--"}, gone...), User: "0"}, nil); err != nil {
 		return fmt.Errorf("cannot remove %s: %w", gone[0], err)
 	}
 	return nil

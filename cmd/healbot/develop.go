@@ -199,7 +199,8 @@ func (u *updater) hooks(ctx context.Context, hooks []*service.Hook, all []servic
 				continue
 			}
 			u.screen.say("running " + h.Argv[0] + " in " + st.Name)
-			if err := u.containers.Hook(ctx, st.ID, *h); err != nil {
+			say := func(line []byte) { _ = u.screen.output(st.Name, line) }
+			if err := u.containers.Hook(ctx, st.ID, *h, say); err != nil {
 				return err
 			}
 		}
