@@ -12,6 +12,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/internal/home"
 )
 
 // A HeldError says that another process supervises the project.
@@ -27,8 +29,8 @@ func (e *HeldError) Error() string {
 // A Lock makes its holder the supervisor of a project. It is a lock on a file, which says
 // who holds it, and one on the project's directory: somebody may remove the file.
 type Lock struct {
-	state string
-	dir   *os.File // nil where directories can't be locked
+	folder string   // the private one, where it was when the lock was taken
+	dir    *os.File // nil where directories can't be locked
 
 	mu sync.Mutex // guards what follows
 	f  *flock.Flock
@@ -40,7 +42,7 @@ func Acquire(state string) (*Lock, error) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot keep the project's state: %w", err)
 	}
-	l := &Lock{state: state}
+	l := &Lock{folder: state}
 	var err error
 	if l.dir, err = lockDirectory(filepath.Dir(state)); err != nil {
 		return nil, err
@@ -53,7 +55,7 @@ func Acquire(state string) (*Lock, error) {
 
 // lockFile takes the lock on the file, which is made if it is not there.
 func (l *Lock) lockFile() error {
-	path := filepath.Join(l.state, "lock")
+	path := filepath.Join(l.state(), "lock")
 	f := flock.New(path, flock.SetPermissions(0o600))
 	got, err := f.TryLock()
 	if err != nil {
@@ -91,6 +93,13 @@ func lockDirectory(path string) (*os.File, error) {
 	return nil, nil
 }
 
+// Dir says where the project's directory is now: somebody may rename it, and even put
+// another one in its place.
+func (l *Lock) Dir() string { return home.Of(filepath.Dir(l.folder), l.dir).Path() }
+
+// state is the project's private folder.
+func (l *Lock) state() string { return filepath.Join(l.Dir(), filepath.Base(l.folder)) }
+
 // Release lets others supervise the project.
 func (l *Lock) Release() error {
 	l.mu.Lock()
@@ -121,7 +130,7 @@ func holder(path string) int {
 // Await takes the lock as Acquire does, but waits until it is free or ctx ends.
 func Await(ctx context.Context, state string) (*Lock, error) {
 	path := filepath.Join(state, "lock")
-	l := &Lock{state: state, f: flock.New(path, flock.SetPermissions(0o600))}
+	l := &Lock{folder: state, f: flock.New(path, flock.SetPermissions(0o600))}
 	got := make(chan error, 1)
 	go func() { got <- l.f.Lock() }()
 	select {

@@ -38,7 +38,7 @@ const (
 // of, until ctx ends. A folder that somebody removes is made anew within seconds, with
 // socket and lock.
 func Serve(ctx context.Context, lock *Lock, s Supervisor) (*Server, error) {
-	state := lock.state
+	state := lock.state()
 	listener, err := socket.Listen(state, socketName)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Serve(ctx context.Context, lock *Lock, s Supervisor) (*Server, error) {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("POST /v1/do", h.do)
 	mux.HandleFunc("GET /v1/changes", h.changes)
-	server := &Server{path: filepath.Join(state, socketName), done: make(chan struct{}), http: &http.Server{
+	server := &Server{lock: lock, done: make(chan struct{}), http: &http.Server{
 		Handler:           http.MaxBytesHandler(mux, maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -56,24 +56,26 @@ func Serve(ctx context.Context, lock *Lock, s Supervisor) (*Server, error) {
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}}
 	go server.http.Serve(listener)
-	server.work.Go(func() { server.tend(lock) })
+	server.work.Go(server.tend)
 	return server, nil
 }
 
 // A Server is a socket being served.
 type Server struct {
-	path string
+	lock *Lock
 	http *http.Server
 	done chan struct{} // closed by Close
 	work sync.WaitGroup
 }
+
+func (s *Server) path() string { return filepath.Join(s.lock.state(), socketName) }
 
 // tendEvery is how often it is looked whether the socket is still there. The keeper of a
 // project looks as often.
 const tendEvery = time.Second
 
 // tend makes what somebody removed anew, until Close.
-func (s *Server) tend(lock *Lock) {
+func (s *Server) tend() {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for {
@@ -82,18 +84,18 @@ func (s *Server) tend(lock *Lock) {
 			return
 		case <-tick.C:
 		}
-		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Lstat(s.path()); !errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		if err := os.Mkdir(lock.state, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Mkdir(s.lock.state(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			continue // the whole project is gone
 		}
 		held := new(HeldError)
-		err := lock.lockFile()
+		err := s.lock.lockFile()
 		if ours := errors.As(err, &held) && held.PID == os.Getpid(); err != nil && !ours {
 			continue
 		}
-		if listener, err := socket.Listen(lock.state, socketName); err == nil {
+		if listener, err := socket.Listen(s.lock.state(), socketName); err == nil {
 			go s.http.Serve(listener)
 		}
 	}
@@ -108,7 +110,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if err != nil {
 		err = s.http.Close()
 	}
-	if gone := os.Remove(s.path); !errors.Is(gone, os.ErrNotExist) {
+	if gone := os.Remove(s.path()); !errors.Is(gone, os.ErrNotExist) {
 		err = errors.Join(err, gone)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/healing-bot/healbot/internal/home"
 	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
@@ -22,7 +23,8 @@ import (
 type Backend struct {
 	service.Roll // as last declared or started
 
-	dir   string
+	dir   string // of the project, when the Backend was made
+	home  home.Dir
 	argv  []string // runs the keeper
 	umask int      // of the services
 
@@ -45,6 +47,7 @@ func New(dir string, argv []string) *Backend {
 	return &Backend{
 		Roll:      service.Roll{Kind: service.Native},
 		dir:       dir,
+		home:      home.Open(dir),
 		argv:      argv,
 		umask:     currentUmask(),
 		instances: map[string]*instance{},
@@ -169,7 +172,7 @@ func (b *Backend) endJobs(ctx context.Context, client *keeper.Client) error {
 	return nil
 }
 
-func (b *Backend) state() string { return filepath.Join(b.dir, ".healbot") }
+func (b *Backend) state() string { return filepath.Join(b.home.Path(), ".healbot") }
 
 var (
 	errNoKeeper = errors.New("no keeper runs")
@@ -194,12 +197,12 @@ func (b *Backend) connect(ctx context.Context, start bool) (*keeper.Client, erro
 			return client, nil
 		}
 	}
-	client, err := keeper.Dial(ctx, b.dir, b.ended)
+	client, err := keeper.Dial(ctx, b.home.Path(), b.ended)
 	for try := 0; absent(err) && start && try < 50; try++ {
-		if err = keeper.Launch(ctx, b.dir, b.argv); err != nil {
+		if err = keeper.Launch(ctx, b.home.Path(), b.argv); err != nil {
 			break
 		}
-		if client, err = keeper.Dial(ctx, b.dir, b.ended); absent(err) {
+		if client, err = keeper.Dial(ctx, b.home.Path(), b.ended); absent(err) {
 			// Another one has the lock and is not ready yet, or is about to go.
 			err = sleep(ctx, 50*time.Millisecond, err)
 		}

@@ -67,7 +67,7 @@ func logs(ctx context.Context, f *follower, o service.LogOptions) error {
 
 // watchFolder watches the folder of a log, which may not be there yet.
 func watchFolder(dir string) (*fsnotify.Watcher, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	w, err := fsnotify.NewWatcher()

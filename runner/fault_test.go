@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -78,7 +77,7 @@ func TestFaultF1(t *testing.T) {
 		t.Errorf("only %d looks and %d steps", r.looks, r.steps)
 	}
 	t.Logf("200 kills, %d looks, seq %v", r.looks, r.last)
-	if _, err := openFiles(dir, slog.New(slog.DiscardHandler), machineClock); err != nil {
+	if _, err := openFiles(dir, Config{}); err != nil {
 		t.Fatal(err)
 	}
 	left, _ := filepath.Glob(filepath.Join(dir, ".*status*"))

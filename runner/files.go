@@ -28,7 +28,8 @@ func StatusPath(dir string) string { return filepath.Join(dir, ".service_status.
 // files writes the board to disk. After a change it writes at once, and then not
 // again for writePause, so that ten changes cost as much as one.
 type files struct {
-	dir      string
+	dir      string        // of the project, where it was last
+	now      func() string // where it is now
 	log      *slog.Logger
 	clock    func() clock
 	pids     map[string]int     // pid files there are
@@ -39,13 +40,13 @@ type files struct {
 // writePause is how long the files are at most behind the board.
 const writePause = 100 * time.Millisecond
 
-func openFiles(dir string, log *slog.Logger, now func() clock) (*files, error) {
+func openFiles(dir string, c Config) (*files, error) {
 	for _, d := range []string{StateDir(dir), filepath.Join(dir, ".pids")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot keep the project's state: %w", err)
 		}
 	}
-	f := &files{dir: dir, log: log, clock: now, pids: map[string]int{}, stopping: map[string]bool{}, hurry: make(chan chan struct{})}
+	f := &files{dir: dir, now: c.Dir, log: c.Log, clock: c.clock, pids: map[string]int{}, stopping: map[string]bool{}, hurry: make(chan chan struct{})}
 	// A supervisor that was killed while it wrote has left what was not renamed yet.
 	for _, path := range []string{StatusPath(dir), f.journalPath(), filepath.Join(dir, ".pids", "*.pid")} {
 		torn, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"?*"))
@@ -107,6 +108,7 @@ func (f *files) flush(ctx context.Context) {
 }
 
 func (f *files) write(b *board, clean bool) error {
+	f.dir = f.now()
 	entries, changes := b.take()
 	return errors.Join(
 		f.writeHistory(changes),
@@ -178,6 +180,7 @@ func (f *files) finish(b *board) error { return f.write(b, true) }
 // remove takes away all files but the history, the times of the lines in the logs, and
 // the lock, which the supervisor still holds.
 func (f *files) remove(b *board) error {
+	f.dir = f.now()
 	_, changes := b.take()
 	failed := errors.Join(
 		f.writeHistory(changes),

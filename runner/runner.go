@@ -32,6 +32,9 @@ type Config struct {
 	EndWhenIdle bool
 	// Parallel is how many services are made ready, and started, at once; see Limit.
 	Parallel int
+	// Dir says where the project's directory is now, since somebody may rename it; nil for
+	// where it was.
+	Dir func() string
 	// Grace is what instances get for their end when Run ends, instead of their policies'.
 	Grace *time.Duration
 
@@ -92,7 +95,10 @@ func New(p Project, c Config) (r *Runner, warnings []string, err error) {
 	if c.clock == nil {
 		c.clock = machineClock
 	}
-	f, err := openFiles(p.Dir, c.Log, c.clock)
+	if c.Dir == nil {
+		c.Dir = func() string { return p.Dir }
+	}
+	f, err := openFiles(p.Dir, c)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -238,7 +238,7 @@ func prepare(ctx context.Context, p runner.Project, src service.Source, config r
 	if config.Backends, err = h.backends(p, config.Log); err != nil {
 		return nil, nil, err
 	}
-	config.Notify, config.Parallel = notifier(p.Dir), src.Parallel
+	config.Notify, config.Parallel, config.Dir = notifier(p.Dir), src.Parallel, lock.Dir
 	r, warnings, err := runner.New(p, config)
 	if err != nil {
 		return nil, nil, err

@@ -129,7 +129,7 @@ func (s *sink) forgetIndex() {
 		var st unix.Stat_t
 		if unix.Fstat(int(s.file.Fd()), &st) == nil {
 			s.index.close()
-			s.index = openIndex(s.log, st.Ino, st.Size)
+			s.index = openIndex(s.now(), st.Ino, st.Size)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/internal/home"
 )
 
 // readyEnv names the descriptor on which a keeper says that it is ready; see Launch.
@@ -24,7 +26,7 @@ var errTaken = errors.New("another keeper serves this project")
 
 // A keeper owns the instances of one project.
 type keeper struct {
-	state string // .healbot of the project
+	home  home.Dir
 	boot  string
 	null  *os.File
 	score string // the keeper's oom score if that was lowered: services get an ordinary one
@@ -86,7 +88,7 @@ func keep(dir string) int {
 // begin takes the lock, takes over what an earlier keeper left, and listens.
 func begin(dir string) (*keeper, error) {
 	k := &keeper{
-		state: filepath.Join(dir, ".healbot"),
+		home:  home.Open(dir),
 		boot:  bootID(),
 		units: map[string]*unit{},
 		sinks: map[string]*sink{},
@@ -111,7 +113,7 @@ func begin(dir string) (*keeper, error) {
 
 // folders makes .healbot and what is in it, and refuses what others can write to.
 func (k *keeper) folders() error {
-	for _, d := range []string{k.state, k.path("run"), k.path("fifo"), k.path("locks")} {
+	for _, d := range []string{k.path(), k.path("run"), k.path("fifo"), k.path("locks")} {
 		if err := os.Mkdir(d, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -126,8 +128,9 @@ func (k *keeper) folders() error {
 	return nil
 }
 
+// path names what is in .healbot of the project.
 func (k *keeper) path(elem ...string) string {
-	return filepath.Join(append([]string{k.state}, elem...)...)
+	return filepath.Join(append([]string{k.home.Path(), ".healbot"}, elem...)...)
 }
 
 // settle makes this process a daemon: no terminal, no standard streams, no signal

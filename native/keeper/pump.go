@@ -24,7 +24,7 @@ func (k *keeper) pumpFor(in *os.File, log Log) *pump {
 	k.mu.Lock()
 	s := k.sinks[log.Path]
 	if s == nil {
-		s = &sink{null: int(k.null.Fd())}
+		s = &sink{null: int(k.null.Fd()), home: k.home}
 		k.sinks[log.Path] = s
 	}
 	s.users++

@@ -25,7 +25,7 @@ type conn struct {
 
 // listen makes the keeper reachable.
 func (k *keeper) listen() error {
-	l, err := socket.Listen(k.state, "keeper.sock")
+	l, err := socket.Listen(k.path(), "keeper.sock")
 	if err != nil {
 		return err
 	}

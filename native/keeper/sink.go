@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/healing-bot/healbot/internal/home"
 )
 
 const (
@@ -23,6 +25,7 @@ const (
 type sink struct {
 	null  int // /dev/null
 	users int // pumps that write here; guarded by keeper.mu
+	home  home.Dir
 
 	mu      sync.Mutex // guards what follows
 	log     Log

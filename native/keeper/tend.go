@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,10 +21,10 @@ func (k *keeper) tend() {
 		if unix.Lstat(k.path("keeper.sock"), &st) == nil && st.Ino == k.socket.Ino {
 			continue
 		}
-		if !exists(filepath.Dir(k.state)) {
+		if !exists(k.home.Path()) {
 			_ = k.close()
 		} else if err := k.mend(); err != nil {
-			logf("cannot be reached, since %s was removed: %v", k.state, err)
+			logf("cannot be reached, since %s was removed: %v", k.path(), err)
 		}
 	}
 }
