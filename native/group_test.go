@@ -72,8 +72,9 @@ func TestPause(t *testing.T) {
 	needsGroups(t)
 	dir := t.TempDir()
 	b := newBackend(t, dir)
-	in := start(t, b, sh(dir, `trap 'echo told; exit 3' TERM; echo up; i=0; while :; do i=$((i+1)); echo $i >beat; sleep 0.01; done`))
-	logOf(t, dir, "up")
+	in := start(t, b, sh(dir, `trap 'echo told; exit 3' TERM; i=0; while :; do i=$((i+1)); echo $i >beat; sleep 0.01; done`))
+	beats := func() bool { _, err := os.Stat(filepath.Join(dir, "beat")); return err == nil }
+	until(t, "beat", beats)
 	if err := b.Unpause(deadline(t), "web"); err == nil {
 		t.Error("what is not paused can be unpaused")
 	}
@@ -88,7 +89,7 @@ func TestPause(t *testing.T) {
 	if err := b.Unpause(deadline(t), "web"); err != nil || in.Paused() {
 		t.Fatalf("unpause: %v, paused: %v", err, in.Paused())
 	}
-	until(t, "beat", func() bool { _, err := os.Stat(filepath.Join(dir, "beat")); return err == nil })
+	until(t, "beat", beats)
 	if err := b.Pause(deadline(t), "web"); err != nil {
 		t.Fatal(err)
 	}
