@@ -34,7 +34,7 @@ type Plan struct {
 func (r *Runner) Apply(ctx context.Context, p Plan) (service.Report, error) {
 	var report service.Report
 	var failed error
-	w := &waiter{done: make(chan struct{})}
+	w := &waiter{since: time.Now(), done: make(chan struct{})}
 	err := r.ask(ctx, func() {
 		if failed = r.check(p); failed != nil {
 			return

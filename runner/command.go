@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/healing-bot/healbot/runner/policy"
 	"github.com/healing-bot/healbot/service"
@@ -17,7 +18,7 @@ import (
 func (r *Runner) Do(ctx context.Context, c service.Command) (service.Report, error) {
 	var report service.Report
 	var failed error
-	w := &waiter{done: make(chan struct{})}
+	w := &waiter{since: time.Now(), done: make(chan struct{})}
 	err := r.ask(ctx, func() {
 		var units []*unit
 		if units, failed = r.named(c.Services); failed != nil {
@@ -88,6 +89,9 @@ func (r *Runner) command(c service.Command, units []*unit) error {
 		case service.VerbLook:
 			r.look(u)
 		case service.VerbDown:
+			if u.unkilled() {
+				r.apply(u, policy.Stop{})
+			}
 		default:
 			return fmt.Errorf("the supervisor does not know the command %q", c.Verb)
 		}
@@ -137,6 +141,7 @@ func (r *Runner) names() (all []string) {
 
 // A waiter is a caller that waits until its goals are reached.
 type waiter struct {
+	since  time.Time
 	goals  []goal
 	failed error
 	done   chan struct{}
@@ -188,7 +193,7 @@ func (r *Runner) answer() {
 func (r *Runner) reached(w *waiter, g goal) bool {
 	s := g.unit.state
 	switch {
-	case s.Phase == policy.Killing && s.Status == policy.Failed && (s.Fault != "" || g.unit.slaying == nil):
+	case w.inVain(g.unit):
 		w.failed = errors.Join(w.failed, fmt.Errorf("cannot end %s: %s", g.unit.key, g.unit.entry(0).says(s.Since).Reason))
 		return true
 	case g.rest:
@@ -198,4 +203,17 @@ func (r *Runner) reached(w *waiter, g goal) bool {
 		return s.Run > g.run && (!unknown || kind.refusals > 0) // else it only lived when the last supervisor saw it
 	}
 	return s.Then == policy.Judge && r.stuck(g.unit)
+}
+
+// inVain reports whether a unit that was to end can't be killed, going by what its
+// backend was asked for since the waiter came. A kill that it took gets its time.
+func (w *waiter) inVain(u *unit) bool {
+	refused := u.state.Fault != "" && !u.tried.Before(w.since)
+	outlived := !u.slain.Before(w.since) && time.Since(u.slain) >= policy.KillPatience
+	return u.unkilled() && (u.inst == nil || refused || outlived)
+}
+
+// unkilled reports whether the unit's instance could not be killed so far.
+func (u *unit) unkilled() bool {
+	return u.state.Phase == policy.Killing && u.state.Status == policy.Failed
 }

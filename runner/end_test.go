@@ -97,19 +97,23 @@ func TestAnEndThatTheBackendCannotBring(t *testing.T) {
 			s := run(t, b, project(t, t.TempDir(), svc("web")))
 			s.up()
 			web := b.instance("web")
-			web.mute = errors.New("cannot end web: the keeper, pid 7, does not answer")
+			mute := errors.New("cannot end web: the keeper, pid 7, does not answer")
+			web.silence(mute)
 			began := time.Now()
 			_, err := s.Do(s.ctx, service.Command{Verb: verb})
-			if err == nil || !strings.Contains(err.Error(), web.mute.Error()) {
+			if err == nil || !strings.Contains(err.Error(), mute.Error()) {
 				t.Errorf("%s: %v", verb, err)
 			}
 			if took := time.Since(began); took > 40*time.Second {
 				t.Errorf("%s took %v", verb, took)
 			}
-			if st := s.status("web"); st.State != service.Failed || !strings.HasSuffix(st.Reason, web.mute.Error()) {
+			if st := s.status("web"); st.State != service.Failed || !strings.HasSuffix(st.Reason, mute.Error()) {
 				t.Errorf("after %s: %s (%s)", verb, st.State, st.Reason)
 			}
-			web.end(service.Exit{Code: -1, Signal: "SIGKILL"})
+			web.silence(nil) // and whoever asks again hears of that
+			if _, err := s.Do(s.ctx, service.Command{Verb: verb}); err != nil && verb != service.VerbKill {
+				t.Errorf("%s, once more: %v", verb, err)
+			}
 			if verb == service.VerbDown {
 				if err := <-s.ended; err != nil {
 					t.Error("Run, once it could end:", err)

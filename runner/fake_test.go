@@ -109,7 +109,7 @@ type fake struct {
 	exit     service.Exit
 	stubborn bool  // ignores Signal
 	immortal bool  // ignores Kill, too
-	mute     error // what Signal and Kill come to, after a while
+	mute     error // see silence
 	verdicts chan service.Verdict
 	lines    chan string // what it writes; closed: its output can't be read
 }
@@ -167,8 +167,9 @@ func (f *fake) Hook(ctx context.Context, name string, h service.Hook) error {
 
 func (f *fake) Signal(_ context.Context, sig string) error {
 	f.backend.note("%s %s", sig, f.about.Key)
-	if f.mute != nil {
-		return f.silence()
+	if mute := f.muteness(); mute != nil {
+		time.Sleep(15 * time.Second)
+		return mute
 	}
 	if !f.stubborn {
 		f.end(service.Exit{Code: -1, Signal: sig})
@@ -178,8 +179,9 @@ func (f *fake) Signal(_ context.Context, sig string) error {
 
 func (f *fake) Kill(context.Context) error {
 	f.backend.note("kill %s", f.about.Key)
-	if f.mute != nil {
-		return f.silence()
+	if mute := f.muteness(); mute != nil {
+		time.Sleep(15 * time.Second)
+		return mute
 	}
 	if f.immortal {
 		return nil
@@ -188,8 +190,16 @@ func (f *fake) Kill(context.Context) error {
 	return nil
 }
 
-func (f *fake) silence() error {
-	time.Sleep(15 * time.Second)
+// silence makes Signal and Kill come to err, after a while; nil for what they do.
+func (f *fake) silence(err error) {
+	f.backend.mu.Lock()
+	defer f.backend.mu.Unlock()
+	f.mute = err
+}
+
+func (f *fake) muteness() error {
+	f.backend.mu.Lock()
+	defer f.backend.mu.Unlock()
 	return f.mute
 }
 

@@ -34,6 +34,9 @@ type unit struct {
 	alone   bool               // no dependent follows its restart
 	blame   string             // why the instance is about to be killed, beyond what the policy knows
 	slaying Instance           // what the backend was asked to kill and has not answered for
+	decided time.Time          // when the policy decided last
+	tried   time.Time          // when that was decided which the backend answered last
+	slain   time.Time          // when the latest kill was decided that the backend took
 	grace   *time.Duration     // for the stop under way, instead of the policy's
 
 	addresses map[string]string // of services that its latest instance was told of
@@ -71,7 +74,8 @@ func (r *Runner) apply(u *unit, e policy.Event) {
 	if u.grace != nil {
 		p.Grace = *u.grace
 	}
-	next, action := policy.Decide(p, u.state, e, time.Now())
+	u.decided = time.Now()
+	next, action := policy.Decide(p, u.state, e, u.decided)
 	u.state = next
 	if ending(before) && !ending(next) || next.Phase == policy.Resting {
 		u.grace = nil // it was for this end
@@ -271,7 +275,7 @@ func (r *Runner) ended(u *unit, inst Instance, run int, exit service.Exit) {
 
 func (r *Runner) signal(u *unit, name string) {
 	if inst := u.inst; inst != nil {
-		r.act(u, "signal", func(ctx context.Context) error { return inst.Signal(ctx, name) }, func() {})
+		r.act(u, "signal", func(ctx context.Context) error { return inst.Signal(ctx, name) }, func(error) {})
 	}
 }
 
@@ -286,10 +290,14 @@ func (u *unit) stopSignal() string {
 // kill has the instance killed, unless the backend is busy with that.
 func (r *Runner) kill(u *unit) {
 	if inst := u.inst; inst != nil && u.slaying != inst {
+		began := u.decided
 		u.slaying = inst
-		r.act(u, "kill", inst.Kill, func() {
+		r.act(u, "kill", inst.Kill, func(err error) {
 			if u.slaying == inst {
 				u.slaying = nil
+			}
+			if err == nil {
+				u.slain = began
 			}
 		})
 	}
@@ -297,18 +305,20 @@ func (r *Runner) kill(u *unit) {
 
 // act asks something of an instance, and then runs answered in the loop. What is to
 // follow if it failed the policy decides, when the deadline comes.
-func (r *Runner) act(u *unit, what string, f func(context.Context) error, answered func()) {
-	name, run := u.key.String(), u.state.Run
+func (r *Runner) act(u *unit, what string, f func(context.Context) error, answered func(error)) {
+	name, run, began := u.key.String(), u.state.Run, u.decided
 	r.task(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, actTimeout)
 		defer cancel()
 		fault := ""
-		if err := f(ctx); err != nil {
+		err := f(ctx)
+		if err != nil {
 			r.log.Warn("cannot "+what, "service", name, "error", err)
 			fault = err.Error()
 		}
 		r.post(func() {
-			answered()
+			answered(err)
+			u.tried = began
 			r.apply(u, policy.Answered{Run: run, Fault: fault})
 		})
 	})

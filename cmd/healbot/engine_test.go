@@ -211,3 +211,25 @@ func containersOf(t *testing.T, engine *client.Client, project string) []contain
 	}
 	return all
 }
+
+// What could not be ended is tried again when somebody asks again, who hears how it is
+// now, not how it was.
+func TestEndIsTriedAgain(t *testing.T) {
+	engine := healtest.NeedEngine(t)
+	p := &healtest.Proxy{}
+	p.Serve(t, engine)
+	s := &stack{TB: t, dir: t.TempDir(), env: []string{"DOCKER_HOST=unix://" + p.Path}}
+	s.file(healtest.Unique("again"), "\n  box: {image: %s, command: [sleep], network_mode: none}\n", healtest.Image(t))
+	t.Cleanup(func() { endProject(t, s.dir) })
+	for _, verb := range []string{"stop", "restart", "down"} {
+		s.healbot("up", "-d")
+		p.Expect(http.MethodPost, "/kill", http.StatusInternalServerError, 1<<30)
+		cmd := exec.Command(program, verb, "-t", "0")
+		cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "out of order") {
+			t.Errorf("%s, with an engine out of order: %v\n%s", verb, err, out)
+		}
+		p.Expect(http.MethodPost, "/kill", 0, 0)
+		s.healbot(verb, "-t", "0")
+	}
+}

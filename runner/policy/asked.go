@@ -16,7 +16,7 @@ func (m *machine) up() Action {
 			m.Then, m.Why, m.Hurry = Again, "started again by a user", false
 		}
 	}
-	return Action{}
+	return m.retry()
 }
 
 func (m *machine) stop(e Stop) Action {
@@ -48,7 +48,7 @@ func (m *machine) stop(e Stop) Action {
 		}
 		m.Why = why
 	}
-	return Action{}
+	return m.retry()
 }
 
 func (m *machine) restart(e Restart) Action {
@@ -65,7 +65,16 @@ func (m *machine) restart(e Restart) Action {
 	case Ending, Killing:
 		m.Then, m.Why = Again, e.Why
 	}
-	return Action{}
+	return m.retry()
+}
+
+// retry kills what could not be killed so far: what was in the way may be gone.
+func (m *machine) retry() Action {
+	if m.Phase != Killing || m.Status != Failed {
+		return Action{}
+	}
+	m.Fault = ""
+	return m.kill(m.Why)
 }
 
 func (m *machine) follow(e Follow) Action {
