@@ -25,25 +25,28 @@ type column struct {
 	cell func(s service.Status, f figure, colour palette) string
 }
 
-// columns are those of the contract, in its order. Reason comes last and takes the
-// space that is left.
+// columns are those of the contract, in its order. Service, which comes first, and
+// reason, which comes last, share the space that the others leave.
 var columns = []column{
 	{"SERVICE", 0, func(s service.Status, _ figure, _ palette) string { return s.Name }},
-	{"KIND", 3, func(s service.Status, _ figure, _ palette) string { return string(s.Kind) }},
+	{"KIND", 6, func(s service.Status, _ figure, _ palette) string { return string(s.Kind) }},
 	{"STATE", 0, func(s service.Status, _ figure, p palette) string { return p.state(s.State, string(s.State)) }},
-	{"HEALTH", 1, func(s service.Status, _ figure, _ palette) string { return dash(s.Health) }},
-	{"PID/ID", 0, func(s service.Status, _ figure, _ palette) string { return pidOrID(s) }},
-	{"PORTS", 2, func(s service.Status, _ figure, _ palette) string { return shortPorts(s) }},
-	{"RESTARTS", 0, func(s service.Status, _ figure, _ palette) string { return restarts(s) }},
-	{"UPTIME", 0, func(s service.Status, _ figure, _ palette) string { return dash(uptime(s)) }},
-	{"CPU", 5, func(_ service.Status, f figure, _ palette) string { return f.cpuText() }},
-	{"MEM", 4, func(_ service.Status, f figure, _ palette) string { return f.memoryText() }},
+	{"HEALTH", 4, func(s service.Status, _ figure, _ palette) string { return dash(s.Health) }},
+	{"PID/ID", 2, func(s service.Status, _ figure, _ palette) string { return pidOrID(s) }},
+	{"PORTS", 5, func(s service.Status, _ figure, _ palette) string { return shortPorts(s) }},
+	{"RESTARTS", 1, func(s service.Status, _ figure, _ palette) string { return restarts(s) }},
+	{"UPTIME", 3, func(s service.Status, _ figure, _ palette) string { return dash(uptime(s)) }},
+	{"CPU", 8, func(_ service.Status, f figure, _ palette) string { return f.cpuText() }},
+	{"MEM", 7, func(_ service.Status, f figure, _ palette) string { return f.memoryText() }},
 	{"REASON", 0, func(s service.Status, _ figure, _ palette) string { return printable([]byte(s.Reason)) }},
 }
 
-// reasonWidth is how much of the reason a narrow table shows before it drops
-// columns instead.
-const reasonWidth = 16
+// How much of a name and of a reason a narrow table shows before it drops columns
+// instead.
+const (
+	nameWidth   = 18
+	reasonWidth = 16
+)
 
 func (c *cli) table(all []service.Status, figures map[string]figure, whole bool) error {
 	width, tty := terminalWidth(c.out)
@@ -57,17 +60,28 @@ func (c *cli) table(all []service.Status, figures map[string]figure, whole bool)
 // layOut gives the cells of a table that fits into width columns; 0 is any width.
 func layOut(all []service.Status, figures map[string]figure, colour palette, width int) (heads []string, rows [][]string) {
 	shown := columns
-	for drop := 5; width > 0 && drop > 0 && tableWidth(shown, all, figures) > width; drop-- {
+	for drop := 8; ; drop-- {
+		heads, rows = grid(shown, all, figures, colour)
+		if width == 0 || drop == 0 {
+			break
+		}
+		if name, others, reason := widths(heads, rows); others+min(name, nameWidth)+min(reason, reasonWidth) <= width {
+			break
+		}
 		shown = without(shown, drop)
 	}
+	if width > 0 {
+		squeeze(heads, rows, width)
+	}
+	return heads, rows
+}
+
+func grid(shown []column, all []service.Status, figures map[string]figure, colour palette) (heads []string, rows [][]string) {
 	for _, col := range shown {
 		heads = append(heads, col.head)
 	}
 	for _, s := range all {
 		rows = append(rows, cells(shown, s, figures[s.Name], colour))
-	}
-	if width > 0 {
-		cutLastColumn(heads, rows, width)
 	}
 	return heads, rows
 }
@@ -88,38 +102,49 @@ func without(shown []column, drop int) (left []column) {
 	return left
 }
 
-// tableWidth is the width of a table with reasonWidth for the reasons.
-func tableWidth(shown []column, all []service.Status, figures map[string]figure) int {
-	total := 0
-	for i, col := range shown {
-		widest := len(col.head)
-		for _, s := range all {
-			widest = max(widest, ansi.StringWidth(col.cell(s, figures[s.Name], false)))
+// widths measures the first column, the last one, and what is between them.
+func widths(heads []string, rows [][]string) (first, others, last int) {
+	end := len(heads) - 1
+	for i, head := range heads {
+		widest := len(head)
+		for _, row := range rows {
+			widest = max(widest, ansi.StringWidth(row[i]))
 		}
-		if i == len(shown)-1 {
-			widest = min(widest, reasonWidth)
+		switch i {
+		case 0:
+			first = widest
+		case end:
+			last = widest
+		default:
+			others += widest
 		}
-		total += widest + gap
 	}
-	return total - gap
+	return first, others + end*gap, last
 }
 
 const gap = 2 // between two columns
 
-// cutLastColumn makes the rows fit by cutting their last cell.
-func cutLastColumn(heads []string, rows [][]string, width int) {
-	last := len(heads) - 1
-	used := 0
-	for i := range last {
-		widest := len(heads[i])
-		for _, row := range rows {
-			widest = max(widest, ansi.StringWidth(row[i]))
-		}
-		used += widest + gap
+// squeeze makes the rows fit: names give way in their middle, since they differ at their
+// ends, and reasons at their end.
+func squeeze(heads []string, rows [][]string, width int) {
+	first, others, last := widths(heads, rows)
+	left := max(width-others, 2)
+	name := min(first, max(left-min(last, reasonWidth), left/2))
+	end := len(heads) - 1
+	for _, row := range append(rows, heads) {
+		row[0] = shorten(row[0], name)
+		row[end] = ansi.Truncate(row[end], left-name, "…")
 	}
-	for _, row := range rows {
-		row[last] = ansi.Truncate(row[last], max(width-used, 1), "…")
+}
+
+// shorten takes out the middle of a text that is wider than width.
+func shorten(text string, width int) string {
+	whole := ansi.StringWidth(text)
+	if whole <= width {
+		return text
 	}
+	head := ansi.Truncate(text, width/2, "")
+	return head + ansi.TruncateLeft(text, whole-(width-1-ansi.StringWidth(head)), "…")
 }
 
 // render prints a table without lines.

@@ -60,11 +60,49 @@ worker      stopped  -        -             0         -       stopped by a user
 	if diff := cmp.Diff(want, drawn(t, false, 80)); diff != "" {
 		t.Error(diff)
 	}
-	for width := 60; width < 200; width++ {
+	for width := 40; width < 200; width++ {
 		for line := range strings.Lines(drawn(t, true, width)) {
 			if got := ansi.StringWidth(strings.TrimRight(line, "\n")); got > width {
 				t.Fatalf("at %d columns a line has %d: %q", width, got, line)
 			}
+		}
+	}
+}
+
+// What is too long or too wide for any terminal gives way, and names stay apart.
+func TestTableOfLongNames(t *testing.T) {
+	name := "a-service-name-that-has-fifty-characters-in-all-xy"
+	all := []service.Status{
+		{Name: name, Kind: service.Native, State: service.MaxRestarts, PID: 4194304, Restarts: 99, MaxRestarts: 100, Reason: strings.Repeat("接続が拒否されました ", 20)},
+		{Name: name + "-2", Kind: service.Container, State: service.Running, ID: "ddb3027483931122"},
+		{Name: "web", Kind: service.Native, State: service.Running},
+	}
+	heads, rows := layOut(all, nil, false, 60)
+	var out strings.Builder
+	if err := render(&out, heads, rows); err != nil {
+		t.Fatal(err)
+	}
+	want := `SERVICE             STATE         RESTARTS  REASON
+a-service…n-all-xy  max_restarts  99/100    接続が拒否され…
+a-service…all-xy-2  running       0
+web                 running       0
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	for width := 30; width < 300; width++ {
+		heads, rows := layOut(all, nil, true, width)
+		var out strings.Builder
+		if err := render(&out, heads, rows); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if got := ansi.StringWidth(strings.TrimRight(line, "\n")); got > width {
+				t.Fatalf("at %d columns a line has %d: %q", width, got, line)
+			}
+		}
+		if rows[0][0] == rows[1][0] {
+			t.Errorf("at %d columns both are %q", width, rows[0][0])
 		}
 	}
 }

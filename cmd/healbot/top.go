@@ -42,7 +42,7 @@ func (c *cli) top(ctx context.Context, names []string) error {
 		}
 	}
 	if tty {
-		cutLastColumn(heads, rows, width)
+		squeeze(heads, rows, width)
 	}
 	return render(c.out, heads, rows)
 }
