@@ -28,13 +28,15 @@ func StatusPath(dir string) string { return filepath.Join(dir, ".service_status.
 // files writes the board to disk. After a change it writes at once, and then not
 // again for writePause, so that ten changes cost as much as one.
 type files struct {
-	dir      string        // of the project, where it was last
-	now      func() string // where it is now
-	log      *slog.Logger
-	clock    func() clock
-	pids     map[string]int     // pid files there are
-	stopping map[string]bool    // replicas that were being ended when the history was written last
-	hurry    chan chan struct{} // asks follow to write now, and to close what it is sent
+	dir       string        // of the project, where it was last
+	now       func() string // where it is now
+	log       *slog.Logger
+	clock     func() clock
+	pids      map[string]int     // pid files there are
+	stopping  map[string]bool    // replicas that were being ended when the history was written last
+	untold    [][]byte           // lines of the history that are not written yet
+	forgotten int                // how many the disk refused for so long that they are lost
+	hurry     chan chan struct{} // asks follow to write now, and to close what it is sent
 }
 
 // writePause is how long the files are at most behind the board.

@@ -5,9 +5,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/healing-bot/healbot/service"
 )
@@ -45,9 +49,12 @@ func History(dir string) (all []service.Change, err error) {
 	return all, nil
 }
 
-// writeHistory appends the steps that matter later.
+// historyKept is how many steps wait at most for a disk that takes none.
+const historyKept = 1000
+
+// writeHistory appends the steps that matter later, and those that the disk refused
+// before.
 func (f *files) writeHistory(changes []service.Change) error {
-	var buf bytes.Buffer
 	for _, c := range changes {
 		if !f.matters(c) {
 			continue
@@ -56,11 +63,28 @@ func (f *files) writeHistory(changes []service.Change) error {
 		if err != nil {
 			return err
 		}
-		buf.Write(append(line, '\n'))
+		f.untold = append(f.untold, append(line, '\n'))
 	}
-	if buf.Len() == 0 {
+	if len(f.untold) == 0 {
 		return nil
 	}
+	if err := f.appendHistory(); err != nil {
+		over := max(len(f.untold)-historyKept, 0)
+		f.untold = slices.Delete(f.untold, 0, over)
+		f.forgotten += over
+		return err
+	}
+	f.untold, f.forgotten = nil, 0
+	return nil
+}
+
+// appendHistory writes all that waits, or nothing.
+func (f *files) appendHistory() error {
+	first, err := f.first()
+	if err != nil {
+		return err
+	}
+	text := slices.Concat(first, bytes.Join(f.untold[1:], nil))
 	path := HistoryPath(f.dir)
 	if info, err := os.Stat(path); err == nil && info.Size() > historySize {
 		if err := os.Rename(path, path+".1"); err != nil {
@@ -71,8 +95,28 @@ func (f *files) writeHistory(changes []service.Change) error {
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(buf.Bytes())
+	size, err := out.Seek(0, io.SeekEnd)
+	if err == nil {
+		if _, err = out.Write(text); err != nil {
+			err = errors.Join(err, out.Truncate(size)) // for it is written anew
+		}
+	}
 	return errors.Join(err, out.Close())
+}
+
+// first is the first step that waits. It says how many before it are lost.
+func (f *files) first() ([]byte, error) {
+	if f.forgotten == 0 {
+		return f.untold[0], nil
+	}
+	var c service.Change
+	if err := json.Unmarshal(f.untold[0], &c); err != nil {
+		return nil, err
+	}
+	lost := fmt.Sprintf("the disk refused %d changes before this one, which are lost", f.forgotten)
+	c.Note = strings.TrimPrefix(c.Note+"; "+lost, "; ")
+	line, err := json.Marshal(c)
+	return append(line, '\n'), err
 }
 
 // matters reports whether a step belongs into the history: a change of state, the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/healing-bot/healbot/runner/policy"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -116,4 +117,62 @@ func TestHistoryOutlivesWhatIsTorn(t *testing.T) {
 	if all, err := History(t.TempDir()); err != nil || all != nil {
 		t.Errorf("without any: %v, %v", all, err)
 	}
+}
+
+// What the disk refuses waits until there is room, to a bound, beyond which it is counted.
+func TestHistoryThatTheDiskRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakes()
+		b.born = func(f *fake) { f.end(service.Exit{Code: 1}) }
+		p := project(t, t.TempDir(), svc("web"))
+		p.Policies["web"] = policy.Policy{Condition: policy.Always, Delay: time.Second, Factor: 1, MaxDelay: time.Second}
+		s := run(t, b, p)
+		refuse := func(during time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			aside := HistoryPath(s.dir) + ".1"
+			_ = os.Rename(HistoryPath(s.dir), aside) // that is read, too
+			if err := os.Mkdir(HistoryPath(s.dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(during)
+			synctest.Wait()
+			if err := os.Remove(HistoryPath(s.dir)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * retryPause)
+		}
+		seen := func() (steps int, notes []string) {
+			t.Helper()
+			all, err := History(s.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := 0
+			for _, c := range all {
+				if c.Status.Seq <= last {
+					t.Fatalf("change %d comes after change %d", c.Status.Seq, last)
+				}
+				if last = c.Status.Seq; c.Note != "" {
+					notes = append(notes, c.Note)
+				}
+			}
+			return len(all), notes
+		}
+		s.up()
+		refuse(10 * time.Second)
+		if steps, notes := seen(); steps < 30 || len(notes) != 1 || notes[0] != "healbot up" {
+			t.Errorf("after some seconds %d steps and %q", steps, notes)
+		}
+		refuse(10 * time.Minute)
+		steps, notes := seen()
+		lost := 0
+		if len(notes) == 1 {
+			fmt.Sscanf(notes[0], "the disk refused %d changes before this one, which are lost", &lost)
+		}
+		if lost < historyKept/2 || steps < historyKept || steps > historyKept+50 {
+			t.Errorf("after minutes %d steps and %q", steps, notes)
+		}
+		s.end()
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -129,6 +130,13 @@ func TestFaultF2(t *testing.T) {
 	})
 	if err != nil {
 		t.Errorf("with room again: %+v", s.status("web"))
+	}
+	err = eventually(func() bool {
+		history, err := runner.History(dir)
+		return err == nil && slices.ContainsFunc(history, func(c service.Change) bool { return c.Status.State == service.Crashed })
+	})
+	if err != nil {
+		t.Error("the history does not tell what happened on the full disk")
 	}
 }
 
