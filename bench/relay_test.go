@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/native/relay"
 )
 
@@ -22,7 +23,7 @@ func BenchmarkRelay(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer l.Close()
-	go serve(l)
+	healtest.Accept(l, serve)
 	to := netip.MustParseAddrPort(l.Addr().String())
 	by := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), to.Port())
 	relayTo(b, relay.Forward{Listen: by, From: netip.MustParsePrefix("127.0.0.0/8"), To: to})
@@ -50,18 +51,9 @@ func BenchmarkRelay(b *testing.B) {
 }
 
 // serve takes all that is sent, and says so when it ends.
-func serve(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer c.Close()
-			_, _ = io.Copy(io.Discard, c)
-			_, _ = io.WriteString(c, "ok")
-		}()
-	}
+func serve(c net.Conn) {
+	_, _ = io.Copy(io.Discard, c)
+	_, _ = io.WriteString(c, "ok")
 }
 
 func dial(b *testing.B, at netip.AddrPort) *net.TCPConn {

@@ -14,6 +14,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 
+	"github.com/healing-bot/healbot/internal/brief"
 	"github.com/healing-bot/healbot/service"
 )
 
@@ -199,12 +200,12 @@ func verdict(h *container.Health) (v service.Verdict, ok bool) {
 		return v, true
 	}
 	last := h.Log[len(h.Log)-1]
-	text := strings.TrimSpace(last.Output)
-	if !v.Healthy && strings.Contains(text, "OCI runtime exec failed") {
+	if !v.Healthy && strings.Contains(last.Output, "OCI runtime exec failed") {
 		v.Unable = true
 	}
-	v.Why = strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
-	if v.Why == "" && !v.Healthy {
+	var said brief.Last
+	_, _ = said.Write([]byte(last.Output))
+	if v.Why = said.String(); v.Why == "" && !v.Healthy {
 		v.Why = fmt.Sprintf("health check exited with code %d", last.ExitCode)
 	}
 	return v, true

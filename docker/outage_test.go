@@ -47,21 +47,12 @@ func (o *outlet) plug() {
 	o.mu.Lock()
 	o.listen = l
 	o.mu.Unlock()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go o.join(c)
-		}
-	}()
+	healtest.Accept(l, o.join)
 }
 
 func (o *outlet) join(c net.Conn) {
 	e, err := net.Dial("unix", o.engine)
 	if err != nil {
-		c.Close()
 		return
 	}
 	o.mu.Lock()
@@ -69,7 +60,6 @@ func (o *outlet) join(c net.Conn) {
 	o.mu.Unlock()
 	go func() { io.Copy(e, c); e.Close() }()
 	io.Copy(c, e)
-	c.Close()
 }
 
 // cut ends all connections; new ones can be made.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/healing-bot/healbot/internal/brief"
 	"github.com/healing-bot/healbot/native/keeper"
 	"github.com/healing-bot/healbot/service"
 )
@@ -61,7 +62,7 @@ func (in *instance) lastError() string {
 			return portReason(svc, line)
 		}
 		if errorLine.MatchString(line) {
-			return cut(redact(line, svc))
+			return brief.Line(redact(line, svc))
 		}
 	}
 	return ""
@@ -158,11 +159,3 @@ func plainText(line string) string {
 }
 
 var colour = regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
-
-func cut(line string) string {
-	const longest = 200
-	if r := []rune(line); len(r) > longest {
-		return string(r[:longest]) + "…"
-	}
-	return line
-}

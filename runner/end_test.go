@@ -23,11 +23,9 @@ func TestStopRestartAndKill(t *testing.T) {
 		s := run(t, b, project(t, t.TempDir(), svc("web"), svc("db")))
 		s.up()
 		b.take()
-		do := func(verb service.Verb, names ...string) {
+		do := func(verb service.Verb, name string) {
 			t.Helper()
-			if _, err := s.Do(s.ctx, service.Command{Verb: verb, Services: names}); err != nil {
-				t.Fatalf("%s: %v", verb, err)
-			}
+			s.must(service.Command{Verb: verb, Services: []string{name}})
 		}
 		do(service.VerbStop, "web")
 		s.want("web", service.Stopped, "stopped by a user")
@@ -54,9 +52,7 @@ func TestAStubbornInstanceIsKilledAfterItsGrace(t *testing.T) {
 		s.up()
 		b.instance("web").stubborn = true
 		began := time.Now()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbStop}); err != nil {
-			t.Fatal(err)
-		}
+		s.must(service.Command{Verb: service.VerbStop})
 		if took := time.Since(began); took != always.Grace {
 			t.Errorf("stop took %v, want %v", took, always.Grace)
 		}
@@ -80,9 +76,7 @@ func TestAStubbornInstanceIsKilledAfterItsGrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.instance("web").stubborn = true
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbStop, Grace: &second}); err != nil {
-			t.Fatal(err)
-		}
+		s.must(service.Command{Verb: service.VerbStop, Grace: &second})
 		s.want("web", service.Stopped, "stopped by a user, killed after 1s")
 		s.end()
 	})
@@ -148,9 +142,7 @@ func TestDownTakesAwayAllButTheHistory(t *testing.T) {
 		if pid, _ := os.ReadFile(filepath.Join(dir, ".pids/web.pid")); string(pid) != "1001\n" {
 			t.Errorf("pid file: %q", pid)
 		}
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-			t.Error("down:", err)
-		}
+		s.must(service.Command{Verb: service.VerbDown})
 		if err := <-s.ended; err != nil {
 			t.Error("Run:", err)
 		}
@@ -196,9 +188,7 @@ func TestDownOfWhatWasToBeStarted(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = run(t, b, project(t, dir, svc("web")))
-			if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-				t.Error(err)
-			}
+			s.must(service.Command{Verb: service.VerbDown})
 			if err := <-s.ended; err != nil {
 				t.Error(err)
 			}
@@ -217,9 +207,7 @@ func TestDownWaitsForTheListOfWhatRuns(t *testing.T) {
 		web := newFake(b, svc("web"), service.Key{Service: "web", Replica: 1}, 1)
 		b.live[web.about.Key], b.left, b.slow = web, []Instance{web}, 3*time.Second
 		s := run(t, b, project(t, t.TempDir(), svc("web")))
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-			t.Error("down:", err)
-		}
+		s.must(service.Command{Verb: service.VerbDown})
 		if err := <-s.ended; err != nil {
 			t.Error("Run:", err)
 		}
@@ -238,9 +226,7 @@ func TestDownWithoutAnEngineThatNeverAnswered(t *testing.T) {
 		p := project(t, t.TempDir(), svc("web"), box)
 		s := runWith(t, b, p, Config{Backends: map[service.Kind]Backend{service.Native: b, service.Container: engine}})
 		s.up()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-			t.Error(err)
-		}
+		s.must(service.Command{Verb: service.VerbDown})
 		if err := <-s.ended; err != nil || !b.removed || engine.removed {
 			t.Errorf("Run: %v; natives removed: %v; containers, of which there were none: %v", err, b.removed, engine.removed)
 		}

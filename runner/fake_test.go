@@ -279,6 +279,14 @@ func (s *scene) up() service.Report {
 	return report
 }
 
+// must carries out a command that is expected to succeed.
+func (s *scene) must(c service.Command) {
+	s.Helper()
+	if _, err := s.Do(s.ctx, c); err != nil {
+		s.Errorf("%s: %v", c.Verb, err)
+	}
+}
+
 // end ends supervision as Ctrl-C does.
 func (s *scene) end() {
 	s.Helper()

@@ -28,9 +28,7 @@ func TestHooksRunInOrder(t *testing.T) {
 		s := run(t, b, project(t, t.TempDir(), hooked()))
 		s.up()
 		synctest.Wait()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbKill, Signal: "SIGTERM"}); err != nil {
-			t.Fatal(err) // a signal that a user sends is no stop
-		}
+		s.must(service.Command{Verb: service.VerbKill, Signal: "SIGTERM"}) // which is no stop
 		s.up()
 		time.Sleep(always.MaxDelay)
 		s.end()
@@ -92,9 +90,7 @@ func TestPreStopThatFailsIsAWarning(t *testing.T) {
 		synctest.Wait()
 		b.take()
 		changes := s.Changes(s.ctx)
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbStop}); err != nil {
-			t.Fatal(err)
-		}
+		s.must(service.Command{Verb: service.VerbStop})
 		for c := range changes {
 			if c.Note != "" {
 				if want := "pre_stop failed: drain: exit code 1"; c.Note != want {
@@ -132,9 +128,7 @@ func TestPreStopThatHangs(t *testing.T) {
 		synctest.Wait()
 		b.take()
 		began := time.Now()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbStop}); err != nil {
-			t.Fatal(err)
-		}
+		s.must(service.Command{Verb: service.VerbStop})
 		if took := time.Since(began); took != always.Grace {
 			t.Errorf("the stop took %s", took)
 		}

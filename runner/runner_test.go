@@ -193,9 +193,7 @@ func TestABackendThatIsAwayHoldsOnlyItsOwn(t *testing.T) {
 		engine.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		s.want("box", service.Running, "")
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbDown}); err != nil {
-			t.Error(err)
-		}
+		s.must(service.Command{Verb: service.VerbDown})
 		<-s.ended
 	})
 }
@@ -268,9 +266,7 @@ func TestKillRemovesOrphans(t *testing.T) {
 		s.project = project(t, s.dir, svc("web"), svc("db"))
 		s.up()
 		b.take()
-		if _, err := s.Do(s.ctx, service.Command{Verb: service.VerbKill, Services: []string{"web"}, Orphans: true}); err != nil {
-			t.Fatal(err)
-		}
+		s.must(service.Command{Verb: service.VerbKill, Services: []string{"web"}, Orphans: true})
 		got := b.take()
 		slices.Sort(got)
 		if diff := cmp.Diff([]string{"kill old", "kill web"}, got); diff != "" {

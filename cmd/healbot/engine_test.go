@@ -106,24 +106,15 @@ func outlet(t *testing.T, engine *client.Client, path string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				e, err := engine.Dialer()(context.Background())
-				if err != nil {
-					return
-				}
-				defer e.Close()
-				go func() { _, _ = io.Copy(e, c) }()
-				_, _ = io.Copy(c, e)
-			}()
+	healtest.Accept(l, func(c net.Conn) {
+		e, err := engine.Dialer()(context.Background())
+		if err != nil {
+			return
 		}
-	}()
+		defer e.Close()
+		go func() { _, _ = io.Copy(e, c) }()
+		_, _ = io.Copy(c, e)
+	})
 }
 
 // H10: the supervisor is killed at the moment when the engine has obeyed and nobody has

@@ -18,7 +18,7 @@ var rooms = map[string][]string{
 	"runner/policy": {},
 	"runner":        {"service", "runner/policy", "probe"},
 	"probe":         {"service", "internal/brief"},
-	"native":        {"service", "internal/home", "native/keeper", "native/relay"},
+	"native":        {"service", "internal/brief", "internal/home", "native/keeper", "native/relay"},
 	"native/keeper": {"internal/home", "internal/socket"},
 	"native/relay":  {"internal/socket"},
 	"docker":        {"service", "internal/brief"},

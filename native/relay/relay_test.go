@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/healing-bot/healbot/internal/healtest"
 )
 
 func TestMain(m *testing.M) {
@@ -71,18 +73,7 @@ func listen(t testing.TB, handle func(*net.TCPConn)) netip.AddrPort {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.AcceptTCP()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				handle(c)
-			}()
-		}
-	}()
+	healtest.Accept(l, func(c net.Conn) { handle(c.(*net.TCPConn)) })
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
