@@ -24,20 +24,26 @@ const followPause = time.Second
 // looked at again, whatever the events said.
 const nextStart = 30 * time.Second
 
+// lastLook is how long a follower that is to end may take to read what was written by then.
+const lastLook = 2 * time.Second
+
 // Logs gives the lines of one replica's container to emit, without their newlines,
 // standard output and standard error in the order in which the engine got them. A line
 // is valid only until emit returns. A line of more than 64 KiB comes in pieces of
 // that length, the last of which is shorter; a last line that has no newline comes as it is. The time of a line is the engine's.
 //
 // With o.Follow it goes on until ctx ends, over restarts, over replacements of the
-// container and over absences of the engine, without gap or repetition, and then returns
-// ctx's error; it also gives what hooks write that this backend runs meanwhile. Without it,
-// it ends with the last line there is. It fails when the container's logging driver keeps
-// nothing that can be read.
+// container and over absences of the engine, without gap or repetition, gives what was
+// written by then, and returns ctx's error; it also gives what hooks write that this backend
+// runs meanwhile. Without it, it ends with the last line there is. It fails when the
+// container's logging driver keeps nothing that can be read.
 func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o service.LogOptions, emit func(at time.Time, line []byte)) error {
 	r := &logReader{backend: b, project: project, key: key, emit: emit, tail: "all", since: o.Since, until: o.Until}
 	if o.Tail >= 0 {
 		r.tail = strconv.Itoa(o.Tail)
+	}
+	if o.Follow && o.Tail == 0 && o.Since.IsZero() {
+		r.tail, r.since = "all", time.Now() // a container may write before it is found
 	}
 	if o.Follow {
 		f := &follower{project: project, key: key, emit: emit}
@@ -48,6 +54,9 @@ func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o s
 		began := time.Now()
 		err := r.read(ctx, o.Follow)
 		switch {
+		case ctx.Err() != nil && o.Follow:
+			r.rest()
+			return ctx.Err()
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !o.Follow || !o.Until.IsZero() && time.Now().After(o.Until):
@@ -61,12 +70,18 @@ func (b *Backend) Logs(ctx context.Context, project string, key service.Key, o s
 			select {
 			case <-time.After(followPause):
 			case <-ctx.Done():
-				return ctx.Err()
 			case <-b.done:
 				return errClosed
 			}
 		}
 	}
+}
+
+// rest gives what the container wrote since the last reading of it.
+func (r *logReader) rest() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastLook)
+	defer cancel()
+	_ = r.read(ctx, false)
 }
 
 var errCut = errors.New("the engine cut the output off")

@@ -219,6 +219,7 @@ type held struct {
 	server  *control.Server
 	docker  *docker.Backend
 	native  *native.Backend
+	last    func() // waits until all was shown that happened; nil where nothing is
 }
 
 // prepare takes the lock of a project and makes its supervisor, without running it.
@@ -280,7 +281,11 @@ func (h *held) run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, h.server.Close(closing))
 	h.native.Close()
-	return errors.Join(err, h.docker.Close(), h.lock.Release())
+	err = errors.Join(err, h.lock.Release())
+	if h.last != nil {
+		h.last()
+	}
+	return errors.Join(err, h.docker.Close())
 }
 
 // byHand tells the runner of containers that somebody started with docker start, and that

@@ -151,10 +151,12 @@ func (c *cli) upForeground(ctx context.Context, o upOptions, h *held, p runner.P
 		}
 		applied <- err
 	}()
+	h.last = func() {
+		stopWatching()
+		shown.Wait()
+	}
 	err := h.run(running)
-	stopWatching()
 	stopKill()
-	shown.Wait()
 	giveUp()
 	failed := <-applied
 	if first != nil {
