@@ -198,7 +198,7 @@ func TestFaultF8(t *testing.T) {
 	// leastOf gives figures between restarts, each of which needs some descriptors.
 	leastOf := func(pid int) figures {
 		least := figuresOf(t, pid)
-		restarts(10, func() {
+		restarts(20, func() {
 			now := figuresOf(t, pid)
 			least = figures{min(least.files, now.files), min(least.threads, now.threads), min(least.memory, now.memory)}
 		})
@@ -214,8 +214,9 @@ func TestFaultF8(t *testing.T) {
 	for i, pid := range []int{supervisor, keeper} {
 		now := leastOf(pid)
 		t.Logf("pid %d: %+v, then %+v", pid, was[i], now)
-		// A busy machine makes the runtime start some threads more.
-		if now.files > was[i].files+4 || now.threads > was[i].threads+20 || now.memory > was[i].memory*5/4+4<<10 {
+		// A start under way has some descriptors, and a busy machine makes the runtime start
+		// threads; what grows, grows by hundreds.
+		if now.files > was[i].files+20 || now.threads > was[i].threads+20 || now.memory > was[i].memory*5/4+4<<10 {
 			t.Errorf("pid %d grew from %+v to %+v", pid, was[i], now)
 		}
 	}
