@@ -36,16 +36,23 @@ func supervisor(t *testing.T, dir string, argv ...string) (pid int, kill func())
 	return pid, kill
 }
 
+// adopted gives the one instance that b finds.
+func adopted(t *testing.T, b *Backend) *Instance {
+	t.Helper()
+	found, err := b.Adopt(deadline(t), "test")
+	if err != nil || len(found) != 1 {
+		t.Fatalf("adopt: %v %v", found, err)
+	}
+	return found[0]
+}
+
 func TestSupervisorKilled(t *testing.T) {
 	dir := t.TempDir()
 	b := newBackend(t, dir)
 	pid, kill := supervisor(t, dir, "sh", "-c", "exec sleep 1000")
 	kill()
-	found, err := b.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 {
-		t.Fatalf("adopt: %v %v", found, err)
-	}
-	if a := found[0].About(); a.PID != pid || !alive(pid) || a.Run != 1 || a.Hash != "h1" {
+	heir := adopted(t, b)
+	if a := heir.About(); a.PID != pid || !alive(pid) || a.Run != 1 || a.Hash != "h1" {
 		t.Errorf("about: %#v, want pid %d", a, pid)
 	}
 }
@@ -55,15 +62,10 @@ func TestEndedWhileNobodyWasThere(t *testing.T) {
 	b := newBackend(t, dir)
 	pid, kill := supervisor(t, dir, "sh", "-c", "while ! test -e go; do sleep 0.01; done; for i in 1 2 3; do echo $i; done; exit 3")
 	kill()
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file(t, filepath.Join(dir, "go"), "")
 	until(t, "end", func() bool { return !alive(pid) })
-	found, err := b.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 {
-		t.Fatalf("adopt: %v %v", found, err)
-	}
-	if e := wait(t, found[0]); e.Code != 3 {
+	heir := adopted(t, b)
+	if e := wait(t, heir); e.Code != 3 {
 		t.Errorf("exit: %v", e)
 	}
 	if got := read(t, filepath.Join(dir, "logs", "web.log")); got != "1\n2\n3\n" {
@@ -96,9 +98,7 @@ func TestKeeperKilled(t *testing.T) {
 	if _, err := b.Adopt(deadline(t), "test"); err != nil { // the new one is ready
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file(t, filepath.Join(dir, "go"), "")
 	if e := wait(t, in); e.Code != 5 {
 		t.Errorf("exit: %v", e)
 	}

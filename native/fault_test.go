@@ -251,15 +251,12 @@ func strangerWithItsPID(t *testing.T, same func(record string, pid int)) {
 	same(filepath.Join(dir, ".healbot", "run", "web.json"), pid)
 	again := New(dir, b.argv)
 	defer again.Close()
-	found, err := again.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 {
-		t.Fatalf("adopt: %v %v", found, err)
-	}
-	stop(t, found[0])
-	if err := found[0].Kill(deadline(t)); err != nil {
+	heir := adopted(t, again)
+	stop(t, heir)
+	if err := heir.Kill(deadline(t)); err != nil {
 		t.Error(err)
 	}
-	if e := wait(t, found[0]); e.Code != -1 || e.Signal != "" {
+	if e := wait(t, heir); e.Code != -1 || e.Signal != "" {
 		t.Errorf("exit: %v", e)
 	}
 	if !alive(decoy.Process.Pid) {

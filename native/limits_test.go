@@ -220,14 +220,9 @@ func TestMemoryLimitOfAnAdoptedInstance(t *testing.T) {
 	b.Close()
 	again := New(dir, b.argv)
 	defer again.Close()
-	found, err := again.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 {
-		t.Fatalf("adopt: %v %v", found, err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if e := wait(t, found[0]); !e.OOM {
+	heir := adopted(t, again)
+	file(t, filepath.Join(dir, "go"), "")
+	if e := wait(t, heir); !e.OOM {
 		t.Errorf("exit: %v", e)
 	}
 }

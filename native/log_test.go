@@ -237,9 +237,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file(t, filepath.Join(dir, "go"), "")
 	if e := wait(t, in); e.Code != 5 || !strings.Contains(e.Reason, "bytes of its output are lost") {
 		t.Errorf("exit: %v", e)
 	}

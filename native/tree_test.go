@@ -66,9 +66,7 @@ func TestWorkerOutlivesAStoppedLeader(t *testing.T) {
 	if !alive(worker) {
 		t.Fatal("the worker got no time")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file(t, filepath.Join(dir, "go"), "")
 	if e := wait(t, in); e.Code != 0 || e.Left != 0 {
 		t.Errorf("exit: %v", e)
 	}
@@ -149,9 +147,7 @@ func TestReloadIsNoStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	logOf(t, dir, "reloaded")
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file(t, filepath.Join(dir, "go"), "")
 	if e := wait(t, in); e.Code != 3 {
 		t.Errorf("exit: %v", e)
 	}
@@ -239,9 +235,9 @@ func TestRecordWithoutPID(t *testing.T) {
 	}
 	again := New(dir, b.argv)
 	defer again.Close()
-	found, err := again.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 || found[0].About().PID != in.About().PID {
-		t.Fatalf("adopt: %v %v", found, err)
+	heir := adopted(t, again)
+	if pid := heir.About().PID; pid != in.About().PID {
+		t.Fatalf("adopted pid %d, not %d", pid, in.About().PID)
 	}
 }
 
@@ -277,11 +273,11 @@ func TestStateRemoved(t *testing.T) {
 	until(t, "the socket", func() bool { _, err := os.Stat(filepath.Join(dir, ".healbot", "keeper.sock")); return err == nil })
 	again := New(dir, b.argv)
 	defer again.Close()
-	found, err := again.Adopt(deadline(t), "test")
-	if err != nil || len(found) != 1 || found[0].About().PID != in.About().PID {
-		t.Fatalf("adopt: %v %v", found, err)
+	heir := adopted(t, again)
+	if pid := heir.About().PID; pid != in.About().PID {
+		t.Fatalf("adopted pid %d, not %d", pid, in.About().PID)
 	}
-	stop(t, found[0])
+	stop(t, heir)
 	if e := wait(t, in); e.Code != 8 {
 		t.Errorf("exit: %v", e)
 	}
