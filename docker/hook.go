@@ -14,12 +14,11 @@ import (
 
 // Hook runs a command in the container to its end; it fails when the command does, with
 // what that said last. The engine keeps no log of it: its lines go to those who follow the
-// replica's logs through this backend, as docker compose shows them, and to the backend's
-// own log. Cancelling ctx lets go of it.
-func (i *Instance) Hook(ctx context.Context, name string, h service.Hook) error {
+// replica's logs through this backend, as docker compose shows them. Cancelling ctx lets go
+// of it.
+func (i *Instance) Hook(ctx context.Context, _ string, h service.Hook) error {
 	b := i.watch.backend
 	return b.Hook(ctx, i.about.ID, h, func(line []byte) {
-		b.log.Info("a hook wrote", "service", i.about.String(), "hook", name, "line", string(line))
 		b.relay(i.watch.project, i.about.Key, line)
 	})
 }
