@@ -71,7 +71,41 @@ func (b *Backend) portHolder(ctx context.Context, port string) string {
 	if err != nil || len(found) == 0 {
 		return ""
 	}
-	return " by container " + name(found[0].Names)
+	return " by container " + known(found[0])
+}
+
+// Named says what the container is called that has an id or an address, and of which
+// service it is; "" if there is none, or the engine does not answer.
+func (b *Backend) Named(ctx context.Context, idOrAddress string) string {
+	all, err := ask(ctx, b, callTime, func(ctx context.Context, cli *client.Client) ([]container.Summary, error) {
+		return cli.ContainerList(ctx, container.ListOptions{})
+	})
+	for _, c := range all {
+		if err == nil && (c.ID == idOrAddress || hasAddress(c, idOrAddress)) {
+			return known(c)
+		}
+	}
+	return ""
+}
+
+func hasAddress(c container.Summary, address string) bool {
+	if c.NetworkSettings == nil {
+		return false
+	}
+	for _, n := range c.NetworkSettings.Networks {
+		if n.IPAddress == address || n.GlobalIPv6Address == address {
+			return true
+		}
+	}
+	return false
+}
+
+// known is what a container is known by: its name, and the service that it is of.
+func known(c container.Summary) string {
+	if c.Labels[composeService] == "" {
+		return name(c.Names)
+	}
+	return fmt.Sprintf("%s, service %s of project %s", name(c.Names), c.Labels[composeService], c.Labels[composeProject])
 }
 
 func diskFull(err error) bool { return strings.Contains(err.Error(), "no space left on device") }

@@ -36,7 +36,8 @@ type Backend struct {
 	instances map[string]*instance   // by their keeper's id: those not seen to end
 	early     map[string]keeper.Unit // those that ended before hold was called for them
 	closed    bool
-	pythons   map[string]interpreter // probed interpreters, by path
+	namer     func(ctx context.Context, idOrAddress string) string // nil: nobody knows of containers
+	pythons   map[string]interpreter                               // probed interpreters, by path
 	venvs     map[string]chan struct{}
 }
 

@@ -56,7 +56,7 @@ func TestFaultA5(t *testing.T) {
 	svc.Ports = []service.Port{{Target: port, Published: port, Protocol: "tcp"}}
 	for run := range 3 {
 		in := start(t, b, svc)
-		until(t, "a listener", func() bool { return checkPorts(svc.Ports) != nil })
+		until(t, "a listener", func() bool { return b.checkPorts(svc.Ports) != nil })
 		if err := syscall.Kill(in.About().PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}

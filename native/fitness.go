@@ -40,7 +40,7 @@ func Program(svc service.Service) error {
 }
 
 // Port says who holds a port of this host that a service wants; nil if it is free.
-func Port(p service.Port) error { return checkPorts([]service.Port{p}) }
+func (b *Backend) Port(p service.Port) error { return b.checkPorts([]service.Port{p}) }
 
 // Limitable gives the kinds of limits that can be set on this machine, sorted, and
 // whether all of them are those of cgroup v2.

@@ -21,11 +21,11 @@ type socket struct {
 }
 
 // checkPorts makes sure that nobody holds a port on which the service is to listen.
-func checkPorts(ports []service.Port) error {
+func (b *Backend) checkPorts(ports []service.Port) error {
 	for _, p := range ports {
 		for _, s := range listeners(p.Protocol) {
 			if s.port == p.Target && overlaps(p.HostIP, s.addr) {
-				return service.Outside(fmt.Errorf("port %d is held by %s", p.Target, holder(s.inode)))
+				return service.Outside(fmt.Errorf("port %d is held by %s", p.Target, b.holder(s.inode)))
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func (in *instance) lastError() string {
 			return "missing Python module " + m[1] + ": add it to requirements"
 		}
 		if portInUse.MatchString(line) {
-			return portReason(svc, line)
+			return in.backend.portReason(svc, line)
 		}
 		if errorLine.MatchString(line) {
 			return brief.Line(redact(line, svc))
@@ -76,7 +76,7 @@ var (
 )
 
 // portReason names the port that an instance could not have, and who has it.
-func portReason(svc service.Service, line string) string {
+func (b *Backend) portReason(svc service.Service, line string) string {
 	ports := svc.Ports
 	if m := portNumber.FindStringSubmatch(line); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil && n < 65536 {
@@ -84,7 +84,7 @@ func portReason(svc service.Service, line string) string {
 		}
 	}
 	for _, p := range ports {
-		if err := checkPorts([]service.Port{p}); err != nil {
+		if err := b.checkPorts([]service.Port{p}); err != nil {
 			return err.Error()
 		}
 	}

@@ -29,7 +29,7 @@ func (b *Backend) Start(ctx context.Context, svc service.Service, replica, run i
 		b.updateRelay() // a service that listens on every address must not meet the relay there
 	}
 	if err == nil {
-		err = checkPorts(svc.Ports)
+		err = b.checkPorts(svc.Ports)
 	}
 	if err != nil {
 		return nil, err

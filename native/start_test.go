@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -105,7 +106,7 @@ func TestPortHeldByAService(t *testing.T) {
 	b := newBackend(t, dir)
 	first, port := server(t, dir, "first", "127.0.0.1")
 	start(t, b, first)
-	until(t, "listener", func() bool { return checkPorts(first.Ports) != nil })
+	until(t, "listener", func() bool { return b.checkPorts(first.Ports) != nil })
 	second := first
 	second.Name, second.Title = "second", "second"
 	_, err := b.Start(deadline(t), second, 1, 1)
@@ -115,18 +116,22 @@ func TestPortHeldByAService(t *testing.T) {
 }
 
 func TestOwner(t *testing.T) {
+	names := map[string]string{"172.18.0.3": "db", strings.Repeat("4f", 32): "web, service web of project shop"}
 	for name, c := range map[string]struct{ file, text, want string }{
-		"unit":      {"cgroup", "3:cpu:/\n0::/system.slice/postgresql.service\n", "postgresql.service"},
-		"container": {"cgroup", "0::/system.slice/docker-" + strings.Repeat("3f", 32) + ".scope\n", "in container 3f3f3f3f3f3f"},
-		"proxy":     {"cmdline", "/usr/bin/docker-proxy\x00-proto\x00tcp\x00-container-ip\x00172.18.0.2\x00-container-port\x0080\x00", "for the container at 172.18.0.2"},
-		"healbot's": {"environ", "A=1\x00HEALBOT_ID=x\x00HEALBOT_PROJECT_DIR=/srv/shop\x00", "of the project in /srv/shop"},
-		"nobody's":  {"cgroup", "0::/user.slice/session-2.scope\n", ""},
+		"unit":            {"cgroup", "3:cpu:/\n0::/system.slice/postgresql.service\n", "postgresql.service"},
+		"container":       {"cgroup", "0::/system.slice/docker-" + strings.Repeat("3f", 32) + ".scope\n", "in container 3f3f3f3f3f3f"},
+		"proxy":           {"cmdline", "/usr/bin/docker-proxy\x00-proto\x00tcp\x00-container-ip\x00172.18.0.2\x00-container-port\x0080\x00", "for the container at 172.18.0.2"},
+		"known container": {"cgroup", "0::/system.slice/docker-" + strings.Repeat("4f", 32) + ".scope\n", "in container web, service web of project shop"},
+		"known proxy":     {"cmdline", "/usr/bin/docker-proxy\x00-container-ip\x00172.18.0.3\x00", "for container db"},
+		"healbot's":       {"environ", "A=1\x00HEALBOT_ID=x\x00HEALBOT_PROJECT_DIR=/srv/shop\x00", "of the project in /srv/shop"},
+		"nobody's":        {"cgroup", "0::/user.slice/session-2.scope\n", ""},
 	} {
 		proc := t.TempDir()
 		if err := os.WriteFile(filepath.Join(proc, c.file), []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := owner(proc); got != c.want {
+		b := &Backend{namer: func(_ context.Context, which string) string { return names[which] }}
+		if got := b.owner(proc); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

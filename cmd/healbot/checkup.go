@@ -88,7 +88,7 @@ func (k *checkup) ports() {
 				continue
 			}
 			p.Target = p.Published
-			err := native.Port(p)
+			err := k.native.Port(p)
 			switch {
 			case err == nil:
 				free++

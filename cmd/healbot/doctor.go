@@ -91,6 +91,7 @@ func (c *cli) checkup(ctx context.Context) (*checkup, error) {
 	}
 	k.native = native.New(k.project.Dir, nil)
 	k.docker = docker.New(docker.Options{Project: k.project.Name})
+	k.native.SetNamer(k.docker.Named)
 	return k, nil
 }
 

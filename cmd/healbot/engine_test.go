@@ -224,3 +224,22 @@ func TestEndIsTriedAgain(t *testing.T) {
 		s.healbot(verb, "-t", "0")
 	}
 }
+
+// A port that a container publishes is held by that container, and not by the engine's proxy.
+func TestPortHeldByAContainer(t *testing.T) {
+	healtest.NeedEngine(t)
+	port, project := healtest.Port(t), healtest.Unique("holder")
+	holder := &stack{TB: t, dir: t.TempDir()}
+	holder.file(project, "\n  box: {image: %s, command: [sleep], ports: [\"%d:80\"]}\n", healtest.Image(t), port)
+	t.Cleanup(func() { endProject(t, holder.dir) })
+	holder.healbot("up", "-d")
+	s := &stack{TB: t, dir: t.TempDir()}
+	s.file(healtest.Unique("held"), "\n  web: {provider: {type: healbot}, command: [%s, sleep], ports: [\"%d:%[2]d\"]}\n", healtest.Fixture(t), port)
+	t.Cleanup(func() { endProject(t, s.dir) })
+	s.healbot("up", "-d")
+	want := fmt.Sprintf("port %d is held by ", port)
+	box := fmt.Sprintf("container %s-box-1, service box of project %[1]s)", project)
+	if web := s.await("web", service.Pending); !strings.HasPrefix(web.Reason, want) || !strings.Contains(web.Reason, box) {
+		t.Errorf("web waits, and says %q", web.Reason)
+	}
+}

@@ -265,6 +265,7 @@ func (h *held) backends(p runner.Project, log *slog.Logger) (map[service.Kind]ru
 	h.native = native.New(p.Dir, keeper)
 	h.native.SetLogger(log)
 	h.docker = docker.New(docker.Options{Project: p.Name, Logger: log, Reach: h.native.Reach})
+	h.native.SetNamer(h.docker.Named)
 	return map[service.Kind]runner.Backend{
 		service.Native:    runner.Of(h.native),
 		service.Container: runner.Of(h.docker),
