@@ -23,6 +23,13 @@ func (b *Backend) Adopt(ctx context.Context, project string) ([]*Instance, error
 		return nil, err
 	}
 	w.awaitStream(ctx)
+	once, err := b.list(ctx, labelOneOff+"="+project)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range once {
+		b.open(ctx, c.Names, c.Labels, alive(c))
+	}
 	var adopted []*Instance
 	for _, c := range found {
 		if c.State == container.StateCreated || c.State == container.StateRemoving || theirs(c.Labels) && !alive(c) {

@@ -111,12 +111,12 @@ func gatewayIn(pool network.IPAMConfig) (netip.Prefix, bool) {
 
 // open lets a container that is up reach native services again, after a new supervisor
 // took over.
-func (b *Backend) open(ctx context.Context, c container.InspectResponse) {
-	gateway, err := netip.ParsePrefix(c.Config.Labels[labelGateway])
-	if err != nil || b.reach == nil || !c.State.Running {
+func (b *Backend) open(ctx context.Context, names []string, labels map[string]string, up bool) {
+	gateway, err := netip.ParsePrefix(labels[labelGateway])
+	if err != nil || b.reach == nil || !up {
 		return
 	}
 	if err := b.reach(ctx, gateway); err != nil {
-		b.log.Warn("a container can't reach native services", "container", name([]string{c.Name}), "why", err)
+		b.log.Warn("a container can't reach native services", "container", name(names), "why", err)
 	}
 }

@@ -178,7 +178,7 @@ func OneOffName(svc service.Service) string {
 
 // change makes a service's configuration that of a one-off.
 func (o OneOff) change(c *container.Config, svc service.Service) {
-	maps.DeleteFunc(c.Labels, func(k, _ string) bool { return strings.HasPrefix(k, "healbot.") })
+	maps.DeleteFunc(c.Labels, func(k, _ string) bool { return strings.HasPrefix(k, "healbot.") && k != labelGateway })
 	c.Labels[labelOneOff] = svc.Project
 	c.Labels[composeOneOff] = "True"
 	c.Labels[composeService] = svc.Name

@@ -174,7 +174,7 @@ func (w *watch) register(ctx context.Context, id string, run int) (*Instance, er
 		return nil, errNeverRan
 	}
 	w.observe(c)
-	w.backend.open(ctx, c)
+	w.backend.open(ctx, []string{c.Name}, c.Config.Labels, c.State.Running)
 	i := w.enter(newInstance(w, c, run))
 	// It may have ended before it was entered: then no event will tell.
 	if c, err = w.backend.inspect(ctx, id); err == nil {

@@ -60,10 +60,14 @@ func (b *Backend) Reach(ctx context.Context, network netip.Prefix) error {
 	r.changes++
 	r.mu.Unlock()
 	b.mu.Lock()
-	for _, in := range b.instances {
+	live := slices.Collect(maps.Values(b.instances))
+	b.mu.Unlock()
+	for _, in := range live {
+		if svc, known := b.Declared(in.unit.Service); known && !in.unit.Job {
+			in.hear(tcpPorts(svc)) // so that what listens already can be reached at once
+		}
 		go in.listenFor()
 	}
-	b.mu.Unlock()
 	return b.tellRelay(ctx)
 }
 
@@ -100,8 +104,8 @@ func (in *instance) listenFor() {
 		if known && len(ports) == 0 {
 			return
 		}
-		found := in.listensOn(ports)
-		if len(found) > 0 && in.backend.heard(in, found) {
+		found, news := in.hear(ports)
+		if news {
 			in.backend.updateRelay()
 		}
 		if known && covers(found, ports) {
@@ -113,6 +117,12 @@ func (in *instance) listenFor() {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// hear notes where an instance listens, of ports, and reports whether that is news.
+func (in *instance) hear(ports []int) (found []netip.AddrPort, news bool) {
+	found = in.listensOn(ports)
+	return found, len(found) > 0 && in.backend.heard(in, found)
 }
 
 func covers(found []netip.AddrPort, ports []int) bool {

@@ -1,6 +1,9 @@
 package service
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // A Change is one step of one replica, as subscribers are told of it.
 type Change struct {
@@ -26,6 +29,7 @@ const (
 	VerbRestart Verb = "restart" // a new instance of each, from the file as it is now
 	VerbKill    Verb = "kill"    // end at once, or deliver Signal
 	VerbLook    Verb = "look"    // see which instances are paused now
+	VerbReach   Verb = "reach"   // let the containers of Network reach native services
 	VerbDown    Verb = "down"    // end everything and the supervisor, and take away what they made
 )
 
@@ -35,6 +39,7 @@ type Command struct {
 	Services []string       `json:"services,omitempty"` // none: all
 	Signal   string         `json:"signal,omitempty"`   // for kill
 	Grace    *time.Duration `json:"grace,omitempty"`    // for stop, restart, down and up: instead of the file's
+	Network  netip.Prefix   `json:"network,omitzero"`   // for reach: its gateway's address, with its length
 	Source   *Source        `json:"source,omitempty"`   // for up: where the project is read from
 	Orphans  bool           `json:"orphans,omitempty"`  // for up and kill: remove what the file no longer names
 	NoDeps   bool           `json:"no_deps,omitempty"`  // for up: leave dependencies alone; for restart: dependents

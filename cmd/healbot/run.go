@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 	if svc.Kind == service.Native {
 		return c.runNative(ctx, svc, o, env)
 	}
-	containers := docker.New(docker.Options{Project: p.Name})
+	containers := docker.New(docker.Options{Project: p.Name, Reach: reachFor(p.Dir)})
 	defer containers.Close()
 	containers.Declare(p.Services)
 	if svc, err = o.change(svc); err != nil {
@@ -143,6 +144,23 @@ func (c *cli) runOnce(ctx context.Context, name string, o runOptions) error {
 		fmt.Fprintln(c.out, once.Name)
 	}
 	return err
+}
+
+// reachFor has the supervisor of a project, if there is one, let a container's network
+// reach the native services.
+func reachFor(dir string) func(context.Context, netip.Prefix) error {
+	return func(ctx context.Context, network netip.Prefix) error {
+		client, err := control.Dial(ctx, runner.StateDir(dir))
+		if errors.Is(err, control.ErrNone) {
+			return nil // then no native service runs
+		}
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		_, err = client.Do(ctx, service.Command{Verb: service.VerbReach, Network: network})
+		return err
+	}
 }
 
 // withFiles puts the variables of env files before env.

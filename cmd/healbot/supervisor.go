@@ -98,6 +98,7 @@ func nativeOnly(all []service.Service) (left []service.Service) {
 type supervisor struct {
 	runner     *runner.Runner
 	containers *docker.Backend
+	natives    *native.Backend
 	dir        string
 
 	mu     sync.Mutex // guards what follows; held while a file is being applied
@@ -122,6 +123,8 @@ func (s *supervisor) Do(ctx context.Context, c service.Command) (service.Report,
 	switch c.Verb {
 	case service.VerbUp, service.VerbRestart:
 		return s.apply(ctx, c)
+	case service.VerbReach:
+		return service.Report{}, s.natives.Reach(ctx, c.Network)
 	}
 	return s.runner.Do(ctx, c)
 }
@@ -244,7 +247,7 @@ func prepare(ctx context.Context, p runner.Project, src service.Source, config r
 	if err != nil {
 		return nil, nil, err
 	}
-	h.supervisor = &supervisor{runner: r, containers: h.docker, dir: p.Dir, source: src, first: true}
+	h.supervisor = &supervisor{runner: r, containers: h.docker, natives: h.native, dir: p.Dir, source: src, first: true}
 	h.server, err = control.Serve(context.WithoutCancel(ctx), lock, h.supervisor)
 	return h, warnings, err
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
+
 	"github.com/healing-bot/healbot/internal/healtest"
 	"github.com/healing-bot/healbot/service"
 )
@@ -224,4 +226,52 @@ services:
 	}
 	s.healbot("down")
 	s.nothingLeft(engine, project)
+}
+
+// A container of one command reaches a process on loopback, also where no other container
+// is up, and through the supervisor's death.
+func TestOneOffReachesNatives(t *testing.T) {
+	engine := healtest.NeedEngine(t)
+	port := healtest.Port(t)
+	s := &stack{TB: t, dir: t.TempDir()}
+	project := healtest.Unique("reach")
+	s.file(project, `
+  api:
+    provider: {type: healbot}
+    command: [%[1]s, serve, "127.0.0.1:%[2]d"]
+    healthcheck: {x-http: "http://127.0.0.1:%[2]d/health"}
+    ports: ["%[2]d:%[2]d"]
+  box: {image: %[3]s, command: [sleep], depends_on: {api: {condition: service_healthy}}}
+`, healtest.Fixture(t), port, healtest.Image(t))
+	t.Cleanup(func() { endProject(t, s.dir) })
+	url := fmt.Sprintf("http://api:%d/health", port)
+	s.healbot("run", "--rm", "box", "get", url)
+	s.healbot("down")
+
+	s.healbot("up", "-d", "--wait", "api")
+	once := strings.TrimSpace(s.healbot("run", "-d", "--rm", "box"))
+	s.killSupervisor()
+	api := s.status("api")
+	s.healbot("up", "-d", "api")
+	if now := s.supervised("api"); now.PID != api.PID {
+		t.Errorf("api was %+v, is %+v", api, now)
+	}
+	if err := syscall.Kill(api.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.healbot("up", "-d", "--wait", "api")
+	inside := func() bool {
+		made, err := engine.ContainerExecCreate(t.Context(), once, container.ExecOptions{Cmd: []string{"/fixture", "get", url}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := engine.ContainerExecStart(t.Context(), made.ID, container.ExecStartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		state, err := engine.ContainerExecInspect(t.Context(), made.ID)
+		return err == nil && !state.Running && state.ExitCode == 0
+	}
+	if err := eventually(inside); err != nil {
+		t.Errorf("after a new supervisor, %s does not reach api", once)
+	}
 }
